@@ -1,0 +1,78 @@
+//! The seam between a measurement and the thing that measures.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::job::{BlockResult, Job, Ran};
+use crate::protocol::{ContentHash, Effort, Gpu, InfraFailure, KernelFailure};
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The device of the mission.
+    pub gpu: &'a Gpu,
+    /// The profile's name, for harnesses that want it.
+    pub profile: &'a str,
+    /// How thoroughly.
+    pub effort: &'a Effort,
+    /// The text under test.
+    pub candidate: &'a [u8],
+    /// The text it is compared with; absent for a test and for the baseline.
+    pub incumbent: Option<&'a [u8]>,
+    /// From which the harness derives the inputs of every block. Fresh for each measurement, unknown to the kernel before.
+    pub seed: u64,
+}
+
+/// Why a process of a job is not a measurement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// The kernel is at fault.
+    Kernel(KernelFailure, String),
+    /// The kernel is not at fault.
+    Infra(InfraFailure, String),
+}
+
+/// A harness that cannot be used: the mission is at fault, or the machine lacks something.
+#[derive(Debug, Error)]
+pub enum HarnessError {
+    /// A file of the harness is missing, unreadable or malformed.
+    #[error("harness {path}: {message}")]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, where, and how to mend it.
+        message: String,
+    },
+    /// The machine lacks a program that the harness needs.
+    #[error("harness {path}: {program} was not found in PATH; {remedy}")]
+    MissingProgram {
+        /// The harness's file.
+        path: PathBuf,
+        /// The program.
+        program: String,
+        /// How to get it.
+        remedy: String,
+    },
+}
+
+/// What measures a kernel.
+pub trait Harness: Send + Sync {
+    /// Returns the harness's own name, for artifacts.
+    fn name(&self) -> &str;
+
+    /// Returns the hash of everything that defines the measurement: the harness's file, its reference, its cases.
+    fn hash(&self) -> ContentHash;
+
+    /// Returns the files that a model may read, as absolute paths, the harness's own file first.
+    fn files(&self) -> Vec<PathBuf>;
+
+    /// Tells whether this harness can measure on `gpu`; an error says why not and what would help.
+    fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError>;
+
+    /// Returns the job that measures `request`: with an incumbent, `effort.pairs` blocks a side in balanced order.
+    fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError>;
+
+    /// Reads what one process left: `Ok(None)` for a build step that went well, the result for a block.
+    fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure>;
+}

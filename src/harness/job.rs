@@ -1,0 +1,155 @@
+//! A job: what a harness wants run, in the words that every runner understands.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::protocol::{Device, Gpu, Micros};
+
+/// Whose text a process works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The change under test.
+    Candidate,
+    /// The kernel it is compared with.
+    Incumbent,
+}
+
+/// The program of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// Looked up in `PATH` where the job runs.
+    Named(String),
+    /// The `agent` binary itself, where the job runs.
+    Agent,
+}
+
+/// One process: a program with its arguments, started in its stage's folder.
+#[derive(Clone, Debug)]
+pub struct Exec {
+    /// What to start.
+    pub program: Program,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Added to the scrubbed environment.
+    pub env: Vec<(String, String)>,
+    /// What it reads on standard input.
+    pub stdin: Vec<u8>,
+    /// The file below the stage's folder into which it writes its result. The runner removes it before the start, names it
+    /// by its absolute path in `AFTERHOURS_RESULT`, and reads it, bounded, after the end.
+    pub result: Option<PathBuf>,
+}
+
+/// One text's folder: its files, and the commands that build it, run once before the blocks.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Whose text.
+    pub role: Role,
+    /// Path below the stage's folder, and content.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// In this order; the first failure ends the job.
+    pub build: Vec<Exec>,
+}
+
+/// One measurement by one fresh process.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// In whose stage.
+    pub role: Role,
+    /// The process.
+    pub exec: Exec,
+}
+
+/// A duel, or a single kernel's test: one allocation of one device runs all of it, in order.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The device to allocate.
+    pub gpu: Gpu,
+    /// One stage a role.
+    pub stages: Vec<Stage>,
+    /// In the order in which they run.
+    pub blocks: Vec<Block>,
+    /// For the whole job. The process that is running when it ends is killed and reported as timed out.
+    pub timeout: Duration,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+    /// Killed because the job's time was over.
+    TimedOut,
+}
+
+impl Exit {
+    /// Returns the number a shell would show: the code, 128 plus the signal, 124 for a time-out.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => signal.saturating_add(128),
+            Self::TimedOut => 124,
+        }
+    }
+
+    /// Tells whether it ended by itself with code 0.
+    pub fn is_success(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+/// Which of a job's processes a [`Ran`] reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A stage's build step.
+    Build,
+    /// A block, by its place in [`Job::blocks`].
+    Block(usize),
+}
+
+/// What one process did.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// In whose stage.
+    pub role: Role,
+    /// Build or block.
+    pub part: Part,
+    /// The command line, for a reader.
+    pub command: String,
+    /// How it ended.
+    pub exit: Exit,
+    /// Its standard output, lossy and bounded; a cut is marked in the text.
+    pub stdout: String,
+    /// Its standard error, lossy and bounded; a cut is marked in the text.
+    pub stderr: String,
+    /// The result file's bytes, where the process left one within the bound.
+    pub result: Option<Vec<u8>>,
+    /// Wall time.
+    pub elapsed: Duration,
+}
+
+/// What a job did. Processes after the first failure did not run.
+#[derive(Clone, Debug, Default)]
+pub struct JobOutput {
+    /// In the order in which they ran.
+    pub ran: Vec<Ran>,
+}
+
+/// One case of a block's result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaseResult {
+    /// The case's name.
+    pub id: String,
+    /// The time of each call, in microseconds.
+    pub time_us: Vec<Micros>,
+}
+
+/// A block that passed: every case was right, and has at least one time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockResult {
+    /// The device, as the result names it.
+    pub device: Device,
+    /// In the harness's order; the same ids in every block.
+    pub cases: Vec<CaseResult>,
+}

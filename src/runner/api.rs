@@ -1,0 +1,54 @@
+//! The seam between a job and the place where it runs.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use thiserror::Error;
+
+use crate::harness::{Job, JobOutput};
+
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Another run holds the device.
+    WaitingForDevice,
+    /// The texts are being built.
+    Building,
+    /// So many of the blocks are done.
+    Blocks {
+        /// Finished.
+        done: usize,
+        /// Altogether.
+        total: usize,
+    },
+}
+
+/// A job that could not be run: never the kernel's fault.
+#[derive(Debug, Error)]
+pub enum RunnerError {
+    /// The place lacks something for good: no repetition will help.
+    #[error("{0}")]
+    Missing(String),
+    /// The place failed this time.
+    #[error("{0}")]
+    Failed(String),
+    /// The runner's own time-out, apart from the job's.
+    #[error("{0}")]
+    TimedOut(String),
+}
+
+/// A future on the session's single thread.
+pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Where jobs run.
+pub trait Runner {
+    /// Returns the runner's name, as missions spell it.
+    fn name(&self) -> &str;
+
+    /// Runs `job` to its end or first failure. Dropping the future kills every process that the job started.
+    fn run<'a>(
+        &'a self,
+        job: &'a Job,
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> LocalFuture<'a, Result<JobOutput, RunnerError>>;
+}

@@ -1,0 +1,5 @@
+//! Runners: where a job runs.
+
+mod api;
+
+pub use api::*;

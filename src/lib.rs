@@ -12,3 +12,5 @@ pub mod workspace;
 pub mod sandbox;
 pub mod harness;
 pub mod runner;
+pub mod model;
+pub mod report;

@@ -1,1 +1,5 @@
-//! TODO room
+//! The journal.
+
+mod snapshots;
+
+pub use snapshots::*;

@@ -134,6 +134,7 @@ impl fmt::Display for InfraFailure {
 /// What came of one measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "result")]
+#[expect(clippy::large_enum_variant, reason = "a measurement is the common case")]
 pub enum Outcome {
     /// Every case of every block passed.
     Measured {
@@ -228,10 +229,11 @@ pub struct ArtifactRef {
 
 /// Returns the path of a measurement's artifact below the run's folder.
 ///
-/// `round` counts from 1 the measurements of one purpose in one iteration: a repetition after an infra failure or the larger
+/// The headline's lie in a folder of their own. `round` counts from 1 the measurements of one purpose in one iteration: a repetition after an infra failure or the larger
 /// second duel after an ambiguous one has the number in its name.
 pub fn artifact_path(iteration: Iteration, purpose: Purpose, round: u32) -> String {
-    let (folder, stem) = (iteration.folder(), purpose.as_str());
+    let stem = purpose.as_str();
+    let folder = if purpose == Purpose::Headline { stem.to_owned() } else { iteration.folder() };
     if round <= 1 { format!("{folder}/{stem}.txt") } else { format!("{folder}/{stem}-{round}.txt") }
 }
 

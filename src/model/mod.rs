@@ -1,0 +1,5 @@
+//! Models: who proposes the changes.
+
+mod api;
+
+pub use api::*;

@@ -1,0 +1,425 @@
+//! The state of a run: what the fold over its events knows.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::{DuelSize, MeasureSpec, RawCall, RevertCause, RunStarted, Usage};
+use super::evidence::{ArtifactRef, Comparison, Decision, KernelFailure, Outcome, Purpose};
+use super::ids::{ContentHash, Iteration, Micros};
+use super::stop::{StopReason, StopSource};
+use super::terms::Target;
+
+/// The phase of a run: which calls are legal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The deploy command is due.
+    Deploy,
+    /// The kernel as found is being measured.
+    Baseline,
+    /// The next change is awaited.
+    Idle,
+    /// The kernel holds a change that has not been tested.
+    Edited,
+    /// The smoke test awaits its analysis.
+    Tested,
+    /// The change passed and may be benchmarked.
+    Measurable,
+    /// The candidate benchmark awaits its analysis.
+    Measured,
+    /// The gain is material and may be confirmed.
+    Confirmable,
+    /// The final benchmark awaits its analysis.
+    Confirmed,
+    /// The loop is over; the best kernel is measured against the original.
+    Closing,
+    /// The run is over.
+    Stopped,
+}
+
+impl Phase {
+    /// Every phase, in the order of a run.
+    pub const ALL: [Self; 11] = [
+        Self::Deploy,
+        Self::Baseline,
+        Self::Idle,
+        Self::Edited,
+        Self::Tested,
+        Self::Measurable,
+        Self::Measured,
+        Self::Confirmable,
+        Self::Confirmed,
+        Self::Closing,
+        Self::Stopped,
+    ];
+
+    /// Returns the phase's name in status and refusals.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Baseline => "baseline",
+            Self::Idle => "idle",
+            Self::Edited => "edited",
+            Self::Tested => "tested",
+            Self::Measurable => "measurable",
+            Self::Measured => "measured",
+            Self::Confirmable => "confirmable",
+            Self::Confirmed => "confirmed",
+            Self::Closing => "closing",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A measurement's outcome and its record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The record, as it was when the measurement ended.
+    pub artifact: ArtifactRef,
+    /// The decision of its analysis, once there is one.
+    pub analysed: Option<Decision>,
+}
+
+/// An intent whose result is not in the journal yet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pending {
+    /// The deploy command may have run.
+    Deploy {
+        /// Its command line.
+        command: String,
+        /// The hash of the files it deploys.
+        watched: ContentHash,
+    },
+    /// The model was asked.
+    Turn,
+    /// The kernel file may hold the change.
+    Edit {
+        /// The change in flight.
+        to: ContentHash,
+    },
+    /// The measurement may have run.
+    Measure(Box<MeasureSpec>),
+    /// The analysis may stand in the artifact.
+    Analysis {
+        /// The artifact's path below the run's folder.
+        artifact: String,
+        /// Its length before, in bytes.
+        length: u64,
+        /// Stands in the section.
+        timestamp: Timestamp,
+        /// The words.
+        analysis: super::evidence::Analysis,
+    },
+    /// The kernel file may hold the incumbent.
+    Revert {
+        /// Why.
+        cause: RevertCause,
+        /// The incumbent.
+        to: ContentHash,
+    },
+    /// The commit may exist.
+    Commit {
+        /// The text.
+        kernel: ContentHash,
+        /// The commit it stands on.
+        parent: Option<String>,
+        /// The commit's message.
+        message: String,
+        /// The commit's time.
+        timestamp: Timestamp,
+    },
+}
+
+/// What the code must do next to the change in flight, before anything else is legal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Put the incumbent back.
+    Revert(RevertCause),
+    /// Commit the change.
+    Commit,
+    /// Close the iteration, which reverted.
+    FinishReverted(RevertCause),
+    /// Close the iteration, which kept its change.
+    FinishKept,
+}
+
+/// The iteration that is under way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Current {
+    /// The change in one line.
+    pub change: String,
+    /// The text with the change.
+    pub edited: Option<ContentHash>,
+    /// The smoke test.
+    pub test: Option<Evidence>,
+    /// The candidate benchmark.
+    pub candidate: Option<Evidence>,
+    /// The final benchmark; after an ambiguous one, the larger.
+    pub confirmation: Option<Evidence>,
+    /// A measurement that the code must repeat, or enlarge.
+    pub again: Option<MeasureSpec>,
+    /// Measurements so far of test, candidate and final.
+    pub rounds: [u32; 3],
+    /// What the code must do next.
+    pub due: Option<Due>,
+    /// The last analysis's plan.
+    pub next_step: String,
+    /// The last failure's account.
+    pub failure: Option<String>,
+    /// The commit.
+    pub commit: Option<String>,
+    /// Turns of the model since its last legal step.
+    pub idle_turns: u32,
+}
+
+impl Current {
+    /// Returns the evidence of `purpose`.
+    pub fn evidence(&self, purpose: Purpose) -> Option<&Evidence> {
+        match purpose {
+            Purpose::Test => self.test.as_ref(),
+            Purpose::Candidate => self.candidate.as_ref(),
+            Purpose::Final => self.confirmation.as_ref(),
+            Purpose::Headline => None,
+        }
+    }
+}
+
+/// The figures of one benchmark, as reports show them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// The candidate's metric.
+    pub us: Micros,
+    /// The incumbent's metric in the same duel.
+    pub incumbent_us: Option<Micros>,
+    /// The comparison.
+    pub comparison: Option<Comparison>,
+}
+
+/// One measurement's result, as reports show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// It passed.
+    Passed(Figure),
+    /// The kernel failed.
+    Failed {
+        /// How.
+        failure: KernelFailure,
+        /// A short account.
+        message: String,
+    },
+}
+
+/// What an iteration came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IterationRecord {
+    /// Which.
+    pub iteration: Iteration,
+    /// The change in one line; empty where the model made none.
+    pub change: String,
+    /// The text with the change.
+    pub kernel: Option<ContentHash>,
+    /// The smoke test.
+    pub test: Option<Finding>,
+    /// The candidate benchmark.
+    pub candidate: Option<Finding>,
+    /// The final benchmark.
+    #[serde(rename = "final")]
+    pub confirmation: Option<Finding>,
+    /// What was decided.
+    pub decision: Decision,
+    /// Why it was reverted.
+    pub cause: Option<RevertCause>,
+    /// The last failure of the infrastructure, where there was one.
+    pub infra: Option<String>,
+    /// The plan for the next change.
+    pub next_step: String,
+    /// The commit, and the artifacts it names.
+    pub kept: Option<Kept>,
+}
+
+/// The evidence behind a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The commit.
+    pub sha: String,
+    /// The records of test, candidate and final.
+    pub artifacts: Vec<ArtifactRef>,
+}
+
+/// The last duel: the best kernel against the one found at the start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Headline {
+    /// The best kernel's text.
+    pub kernel: ContentHash,
+    /// Its figures: the incumbent is the original.
+    pub result: Option<Figure>,
+    /// The record.
+    pub artifact: ArtifactRef,
+}
+
+/// What a run has counted and spent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    /// Iterations that ended in KEEP.
+    pub keeps: u32,
+    /// Iterations that ended in REVERT.
+    pub reverts: u32,
+    /// Reverts since the last KEEP.
+    pub no_progress: u32,
+    /// Refused calls.
+    pub refusals: u32,
+    /// Legal calls that could not be carried out.
+    pub failed_calls: u32,
+    /// Measurements that failed for reasons of the infrastructure.
+    pub infra_failures: u32,
+    /// The same, where the repetition failed as well.
+    pub infra_unrecovered: u32,
+    /// Exchanges with the model.
+    pub round_trips: u32,
+    /// Tokens and money.
+    pub usage: Usage,
+    /// Time in the model, in milliseconds.
+    pub model_ms: u64,
+    /// Time in harnesses, in milliseconds.
+    pub harness_ms: u64,
+    /// The program's own time for each tool call, in microseconds.
+    pub overheads_us: Vec<u64>,
+    /// Times that somebody else edited the kernel file.
+    pub outside_edits: u32,
+    /// Times that the run went on after a crash or a stop.
+    pub resumes: u32,
+    /// Failed deploys in a row.
+    pub failed_deploys: u32,
+    /// Duels against the original.
+    pub headlines: u32,
+}
+
+/// The state of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunState {
+    /// What the run is.
+    pub run: RunStarted,
+    /// Which calls are legal.
+    pub phase: Phase,
+    /// The iteration under way.
+    pub iteration: Iteration,
+    /// The best kernel so far.
+    pub incumbent: ContentHash,
+    /// The change in the kernel file, where there is one.
+    pub in_flight: Option<ContentHash>,
+    /// The intent without a result, where there is one.
+    pub pending: Option<Pending>,
+    /// The model's calls that have not run yet.
+    pub queue: VecDeque<RawCall>,
+    /// The iteration under way.
+    pub current: Current,
+    /// The iterations that are over, the baseline not among them.
+    pub ledger: Vec<IterationRecord>,
+    /// The baseline's figures and records.
+    pub baseline: Option<Baseline>,
+    /// The incumbent's metric, from the duel that confirmed it; the baseline's before the first KEEP.
+    pub best_us: Option<Micros>,
+    /// The tip of the run's branch.
+    pub tip: Option<String>,
+    /// The last duel against the original, where one was made.
+    pub headline: Option<Headline>,
+    /// The device that the last measurement came from.
+    pub device: Option<String>,
+    /// Counts.
+    pub counters: Counters,
+    /// Time in which the run was active, in milliseconds, up to `last_event`.
+    pub active_ms: u64,
+    /// The time of the newest event.
+    pub last_event: Timestamp,
+    /// The time of the first event.
+    pub first_event: Timestamp,
+    /// The reason for which the loop is over, once it is.
+    pub closing: Option<StopReason>,
+    /// Why the run cannot go on, where it cannot.
+    pub blocked: Option<String>,
+    /// The user's wish.
+    pub stop_requested: Option<StopSource>,
+    /// Why the run is over, once it is.
+    pub stop: Option<StopReason>,
+}
+
+/// The kernel as it was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Baseline {
+    /// Its metric.
+    pub us: Micros,
+    /// The records of its test and benchmark.
+    pub artifacts: Vec<ArtifactRef>,
+}
+
+impl RunState {
+    /// Returns the text that the kernel file holds by the journal's account.
+    pub fn expected_kernel(&self) -> ContentHash {
+        self.in_flight.unwrap_or(self.incumbent)
+    }
+
+    /// Returns the metric that ends the run, once the baseline is known.
+    pub fn target_us(&self) -> Option<f64> {
+        match self.run.terms.target {
+            Target::Us(us) => Some(us.get()),
+            Target::Speedup(times) => self.baseline.as_ref().map(|baseline| baseline.us.get() / times),
+        }
+    }
+
+    /// Returns the time in which the run was active up to `now`, in milliseconds.
+    pub fn active_ms_at(&self, now: Timestamp) -> u64 {
+        self.active_ms.saturating_add(millis_between(self.last_event, now))
+    }
+
+    /// Returns the specification of a measurement of the change in flight.
+    pub fn spec(&self, by: super::event::Caller, purpose: Purpose) -> MeasureSpec {
+        let (candidate, incumbent) = match (purpose, self.in_flight) {
+            (Purpose::Headline, _) => (self.incumbent, Some(self.run.baseline)),
+            (Purpose::Test, _) | (_, None) => (self.expected_kernel(), None),
+            (Purpose::Candidate | Purpose::Final, Some(edited)) => (edited, Some(self.incumbent)),
+        };
+        MeasureSpec {
+            by,
+            purpose,
+            round: self.current.rounds.get(purpose as usize).map_or(self.counters.headlines, |rounds| *rounds) + 1,
+            attempt: 1,
+            size: DuelSize::Normal,
+            candidate,
+            incumbent,
+            controls: super::terms::Controls::default(),
+            tag: None,
+        }
+    }
+
+    /// Returns the evidence that awaits its analysis, and what it is for.
+    pub fn awaiting_analysis(&self) -> Option<(Purpose, &Evidence)> {
+        let purpose = match self.phase {
+            Phase::Tested => Purpose::Test,
+            Phase::Measured => Purpose::Candidate,
+            Phase::Confirmed => Purpose::Final,
+            Phase::Baseline => match (&self.current.test, &self.current.candidate) {
+                (_, Some(_)) => Purpose::Candidate,
+                (Some(_), None) => Purpose::Test,
+                (None, None) => return None,
+            },
+            _ => return None,
+        };
+        let evidence = self.current.evidence(purpose)?;
+        evidence.analysed.is_none().then_some((purpose, evidence))
+    }
+
+    /// Tells whether the candidate's gain over the incumbent is material by the mission's margin.
+    pub fn is_material(&self, comparison: &Comparison) -> bool {
+        comparison.ratio > 1.0 + self.run.terms.min_improvement
+    }
+}
+
+/// Returns the milliseconds from `from` to `to`, 0 where the clock went back.
+pub(super) fn millis_between(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_millisecond().saturating_sub(from.as_millisecond())).unwrap_or(0)
+}

@@ -1,0 +1,89 @@
+//! One number for many: the metric of a block, and of a side.
+
+use crate::protocol::{BadMicros, MetricName, Micros};
+
+/// Returns the median of `values`, the mean of the two middle ones where their number is even; `None` of none.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    let upper = *sorted.get(middle)?;
+    if sorted.len() % 2 == 1 {
+        return Some(upper);
+    }
+    sorted.get(middle.checked_sub(1)?).map(|lower| f64::midpoint(*lower, upper))
+}
+
+/// Returns the arithmetic mean of `values`; `None` of none.
+pub fn mean(values: &[f64]) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a count of calls is far below 2^52")]
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Returns the geometric mean of `values`, all above zero; `None` of none.
+pub fn geometric_mean(values: &[f64]) -> Option<f64> {
+    let logs: Vec<f64> = values.iter().map(|value| value.ln()).collect();
+    mean(&logs).map(f64::exp)
+}
+
+/// Returns the metric of one case's calls in one block, in microseconds.
+///
+/// # Errors
+/// Where there are no calls, or their metric is no time.
+pub fn case_metric(metric: MetricName, calls: &[Micros]) -> Result<Micros, BadMicros> {
+    let calls: Vec<f64> = calls.iter().map(|us| us.get()).collect();
+    let value = match metric {
+        MetricName::MedianUs | MetricName::GmeanUs => median(&calls),
+        MetricName::MeanUs => mean(&calls),
+    };
+    Micros::new(value.unwrap_or(f64::NAN))
+}
+
+/// Returns the metric over several cases: the geometric mean of the cases' metrics.
+///
+/// # Errors
+/// Where there are no cases.
+pub fn over_cases(cases: &[Micros]) -> Result<Micros, BadMicros> {
+    let values: Vec<f64> = cases.iter().map(|us| us.get()).collect();
+    // A single case is its own mean, to the last bit.
+    let value = if let [one] = values.as_slice() { Some(*one) } else { geometric_mean(&values) };
+    Micros::new(value.unwrap_or(f64::NAN))
+}
+
+/// Returns the metric over several blocks: their median.
+///
+/// # Errors
+/// Where there are no blocks.
+pub fn over_blocks(blocks: &[Micros]) -> Result<Micros, BadMicros> {
+    let values: Vec<f64> = blocks.iter().map(|us| us.get()).collect();
+    Micros::new(median(&values).unwrap_or(f64::NAN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_of_odd_even_and_no_values() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn cases_count_alike_whatever_their_size() {
+        let us = |value| Micros::new(value).unwrap();
+        let gmean = over_cases(&[us(10.0), us(1000.0)]).unwrap();
+        assert!((gmean.get() - 100.0).abs() < 1e-9);
+        assert_eq!(over_cases(&[us(0.1)]).unwrap(), us(0.1));
+        assert!(over_cases(&[]).is_err());
+    }
+
+    #[test]
+    fn the_mission_s_metric_is_taken() {
+        let calls: Vec<_> = [1.0, 2.0, 9.0].map(|value| Micros::new(value).unwrap()).to_vec();
+        assert_eq!(case_metric(MetricName::MedianUs, &calls).unwrap().get(), 2.0);
+        assert_eq!(case_metric(MetricName::MeanUs, &calls).unwrap().get(), 4.0);
+        assert!(case_metric(MetricName::MeanUs, &[]).is_err());
+    }
+}

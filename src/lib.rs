@@ -13,4 +13,5 @@ pub mod sandbox;
 pub mod harness;
 pub mod runner;
 pub mod model;
+pub mod tools;
 pub mod report;

@@ -1,3 +1,7 @@
-//! The `agent` binary.
+//! The `agent` binary: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    afterhours::cli::main()
+}

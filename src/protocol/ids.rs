@@ -76,6 +76,12 @@ impl<'de> Deserialize<'de> for ContentHash {
 #[serde(transparent)]
 pub struct RunId(String);
 
+impl Default for RunId {
+    fn default() -> Self {
+        Self("run".to_owned())
+    }
+}
+
 /// A text that cannot name a run.
 #[derive(Debug, Error)]
 #[error(

@@ -1,0 +1,114 @@
+//! Errors at the edge: a kind that decides the exit code, the chain of causes, and hints.
+
+use std::error::Error;
+use std::io;
+
+use super::exit::Exit;
+use crate::harness::HarnessError;
+use crate::session::SessionError;
+
+/// An error of a command.
+#[derive(Debug)]
+pub(super) struct CliError {
+    /// Decides the exit code.
+    pub(super) exit: Exit,
+    /// What happened; a fragment that fits "error: …".
+    pub(super) message: String,
+    /// What would help.
+    pub(super) hints: Vec<String>,
+}
+
+impl CliError {
+    /// Returns an error of the command line or of what it names.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into(), hints: Vec::new() }
+    }
+
+    /// Returns an error of the program itself.
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Internal, message: message.into(), hints: Vec::new() }
+    }
+
+    /// Returns an error of the surroundings.
+    pub(super) fn environment(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Environment, message: message.into(), hints: Vec::new() }
+    }
+}
+
+impl From<SessionError> for CliError {
+    fn from(error: SessionError) -> Self {
+        let io = io_cause(&error);
+        let exit = match &error {
+            SessionError::Harness(HarnessError::MissingProgram { .. }) | SessionError::MissingDevice { .. } => {
+                Exit::Environment
+            }
+            SessionError::Random(_) => Exit::Environment,
+            SessionError::Fold { .. } => Exit::Internal,
+            _ if io.is_some_and(is_environment) => Exit::Environment,
+            SessionError::File(_) | SessionError::Io { .. } | SessionError::Artifact(_) | SessionError::Snapshot(_) => {
+                Exit::Internal
+            }
+            SessionError::Mission(_)
+            | SessionError::Workspace(_)
+            | SessionError::Harness(HarnessError::Bad { .. })
+            | SessionError::Journal(_)
+            | SessionError::NoStart { .. }
+            | SessionError::UnknownRun { .. }
+            | SessionError::RunExists { .. }
+            | SessionError::Unsupported(_)
+            | SessionError::Deploy(_)
+            | SessionError::Replay(_) => Exit::Usage,
+        };
+        let hints = io.and_then(hint).into_iter().map(str::to_owned).collect();
+        Self { exit, message: chain(&error), hints }
+    }
+}
+
+/// Returns the error and its causes in one line, each said once.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn io_cause(error: &SessionError) -> Option<io::ErrorKind> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn is_environment(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::FileTooLarge
+    )
+}
+
+fn hint(kind: io::ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full: free some space, then go on with `agent resume`; nothing of the run is lost"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only: a run writes below `artifacts/` of the repository",
+        io::ErrorKind::PermissionDenied => "check the permissions: a run writes below `artifacts/` and to the kernel file",
+        io::ErrorKind::FileTooLarge => "a limit on file sizes is in force (`ulimit -f`): raise it, then go on with `agent resume`",
+        _ => return None,
+    })
+}

@@ -1,0 +1,18 @@
+//! The command line: one small file a command; error kinds, hints and exit codes stand here, at the edge.
+
+mod args;
+mod deploy;
+mod error;
+mod exit;
+mod logging;
+mod report;
+mod run;
+mod start;
+mod status;
+mod stop;
+mod tool;
+mod tool_args;
+
+pub use args::Cli;
+pub use exit::Exit;
+pub use start::main;

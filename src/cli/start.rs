@@ -1,0 +1,67 @@
+//! From the process's arguments to its exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use super::args::{Cli, Command};
+use super::error::CliError;
+use super::exit::Exit;
+use super::{deploy, report, run, status, stop, tool};
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
+                _ => Exit::Usage.into(),
+            };
+        }
+    };
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(args).map(ExitCode::from),
+        Command::Resume(args) => run::resume(args).map(ExitCode::from),
+        Command::Stop(args) => stop::stop(&args).map(ExitCode::from),
+        Command::Status(args) => status::status(&args).map(ExitCode::from),
+        Command::Report(args) => report::report(&args).map(ExitCode::from),
+        Command::Tool(args) => tool::tool(args),
+        Command::Deploy(args) => deploy::deploy(&args).map(ExitCode::from),
+        Command::Worker { spec } => return crate::harness::worker(&spec),
+        Command::Supervise { args } => return crate::sandbox::supervise(args),
+    };
+    outcome.unwrap_or_else(|error| complain(&error))
+}
+
+fn complain(error: &CliError) -> ExitCode {
+    let style = anstyle::AnsiColor::Red.on_default().bold();
+    let mut text = format!("{style}error{style:#}: {}\n", error.message);
+    let style = anstyle::AnsiColor::Cyan.on_default();
+    for hint in &error.hints {
+        text.push_str(&format!("{style}hint{style:#}: {hint}\n"));
+    }
+    let _ = anstream::stderr().write_all(text.as_bytes());
+    error.exit.into()
+}
+
+/// Returns the current folder.
+pub(super) fn here() -> Result<std::path::PathBuf, CliError> {
+    std::env::current_dir().map_err(|error| CliError::environment(format!("the current folder cannot be found: {error}")))
+}
+
+/// Returns a runtime for the one thread on which a run lives.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::internal(format!("the runtime cannot be started: {error}")))
+}
+
+/// Returns this program's own path, under which it starts its workers.
+pub(super) fn own_path() -> Result<std::path::PathBuf, CliError> {
+    std::env::current_exe().map_err(|error| CliError::environment(format!("the program's own path cannot be found: {error}")))
+}

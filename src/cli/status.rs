@@ -1,0 +1,28 @@
+//! `agent status`.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+
+use super::args::StatusArgs;
+use super::error::CliError;
+use super::exit::Exit;
+use super::start::here;
+use crate::journal::holder;
+use crate::report::Status;
+use crate::session::{SessionError, fold_run, run_folder};
+
+pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
+    let folder = run_folder(&here()?, args.run.run.as_deref())?;
+    let live = holder(&folder).map_err(SessionError::from)?.is_some();
+    let state = fold_run(&folder)?;
+    let status = Status::of(&state, Timestamp::now(), live);
+    let mut out = anstream::stdout();
+    let text = if args.json {
+        serde_json::to_string_pretty(&status).map_err(|error| CliError::internal(error.to_string()))?
+    } else {
+        status.text()
+    };
+    let _ = writeln!(out, "{}", text.trim_end());
+    Ok(Exit::Ok)
+}

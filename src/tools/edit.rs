@@ -1,0 +1,198 @@
+//! `edit-kernel`: the kernel's text with the change.
+
+use similar::{ChangeTag, TextDiff};
+use thiserror::Error;
+
+use super::args::{EditKernel, Replacement};
+
+/// The longest kernel, in bytes.
+pub const MOST_BYTES: usize = 1 << 20;
+
+/// The longest change line, in characters.
+const MOST_CHANGE: usize = 200;
+
+/// An edit that cannot be made; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum EditError {
+    /// Neither or both of the forms.
+    #[error("give either `edits` or `text`, and not both")]
+    OneForm,
+    /// An empty list.
+    #[error("`edits` is empty")]
+    NoEdits,
+    /// An empty search.
+    #[error("edits[{index}].search is empty")]
+    EmptySearch {
+        /// Of the replacement.
+        index: usize,
+    },
+    /// The search does not occur.
+    #[error("edits[{index}].search does not occur in the kernel; copy it exactly, whitespace included{hint}")]
+    NotFound {
+        /// Of the replacement.
+        index: usize,
+        /// Where the kernel has something like it.
+        hint: String,
+    },
+    /// The search occurs more than once.
+    #[error("edits[{index}].search occurs {times} times in the kernel; add lines around it until it occurs once")]
+    NotUnique {
+        /// Of the replacement.
+        index: usize,
+        /// How often.
+        times: usize,
+    },
+    /// The text is the same.
+    #[error("the edit changes nothing")]
+    NoChange,
+    /// The text is too long.
+    #[error("the kernel would be {0} bytes long; at most {MOST_BYTES} are allowed")]
+    TooLong(usize),
+    /// The text has a NUL byte.
+    #[error("the kernel would hold a NUL character")]
+    Nul,
+    /// The change has no name.
+    #[error("`change` is empty; say in one line what is changed")]
+    NoName,
+}
+
+/// Returns `kernel` with the change.
+///
+/// # Errors
+/// Where the change cannot be made exactly as it is described.
+pub fn edit(kernel: &str, args: &EditKernel) -> Result<String, EditError> {
+    if change_line(&args.change).is_empty() {
+        return Err(EditError::NoName);
+    }
+    let text = match (&args.edits, &args.text) {
+        (Some(edits), None) if edits.is_empty() => return Err(EditError::NoEdits),
+        (Some(edits), None) => edits
+            .iter()
+            .enumerate()
+            .try_fold(kernel.to_owned(), |text, (index, replacement)| replace(&text, index, replacement))?,
+        (None, Some(text)) => text.clone(),
+        (Some(_), Some(_)) | (None, None) => return Err(EditError::OneForm),
+    };
+    if text == kernel {
+        return Err(EditError::NoChange);
+    }
+    if text.len() > MOST_BYTES {
+        return Err(EditError::TooLong(text.len()));
+    }
+    if text.contains('\0') {
+        return Err(EditError::Nul);
+    }
+    Ok(text)
+}
+
+/// Returns the change as one bounded line.
+pub fn change_line(change: &str) -> String {
+    let line = change.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line: String = line.chars().filter(|c| !c.is_control()).collect();
+    if line.chars().count() <= MOST_CHANGE {
+        return line;
+    }
+    line.chars().take(MOST_CHANGE - 1).chain(['…']).collect()
+}
+
+/// Returns the lines that `after` has and `before` has not.
+pub fn added_lines(before: &str, after: &str) -> Vec<String> {
+    TextDiff::from_lines(before, after)
+        .iter_all_changes()
+        .filter(|change| change.tag() == ChangeTag::Insert)
+        .map(|change| change.value().to_owned())
+        .collect()
+}
+
+fn replace(text: &str, index: usize, replacement: &Replacement) -> Result<String, EditError> {
+    let Replacement { search, replace } = replacement;
+    if search.is_empty() {
+        return Err(EditError::EmptySearch { index });
+    }
+    let times = text.matches(search.as_str()).count();
+    if times == 0 && text.contains("\r\n") && !search.contains('\r') {
+        // A model writes bare line feeds; a kernel with Windows line ends keeps them.
+        let windows = |part: &str| part.replace('\n', "\r\n");
+        let retry = Replacement { search: windows(search), replace: windows(&replace.replace("\r\n", "\n")) };
+        if retry.search.contains('\r') {
+            return self::replace(text, index, &retry);
+        }
+    }
+    match times {
+        0 => Err(EditError::NotFound { index, hint: nearest(text, search) }),
+        1 => Ok(text.replacen(search.as_str(), replace, 1)),
+        times => Err(EditError::NotUnique { index, times }),
+    }
+}
+
+/// Points to the line that equals the search's first line but for whitespace.
+fn nearest(text: &str, search: &str) -> String {
+    let bare = |line: &str| line.split_whitespace().collect::<String>();
+    let Some(wanted) = search.lines().map(bare).find(|line| !line.is_empty()) else { return String::new() };
+    text.lines()
+        .position(|line| bare(line) == wanted)
+        .map_or(String::new(), |line| format!("; line {} differs in whitespace alone", line + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn swap(search: &str, replace: &str) -> EditKernel {
+        EditKernel {
+            change: "a change".to_owned(),
+            edits: Some(vec![Replacement { search: search.to_owned(), replace: replace.to_owned() }]),
+            text: None,
+        }
+    }
+
+    #[test]
+    fn a_search_must_occur_exactly_once() {
+        let kernel = "a = 1;\nb = 1;\n";
+        assert_eq!(edit(kernel, &swap("a = 1", "a = 2")).unwrap(), "a = 2;\nb = 1;\n");
+        assert_eq!(edit(kernel, &swap("= 1", "= 2")), Err(EditError::NotUnique { index: 0, times: 2 }));
+        let error = edit(kernel, &swap("a  =  1;", "x")).unwrap_err().to_string();
+        assert!(error.contains("line 1 differs in whitespace"), "{error}");
+        assert_eq!(edit(kernel, &swap("", "x")), Err(EditError::EmptySearch { index: 0 }));
+    }
+
+    #[test]
+    fn edits_apply_in_order_and_all_or_nothing() {
+        let mut args = swap("one", "two");
+        args.edits.as_mut().unwrap().push(Replacement { search: "two".to_owned(), replace: "three".to_owned() });
+        assert_eq!(edit("one\n", &args).unwrap(), "three\n");
+        args.edits.as_mut().unwrap().push(Replacement { search: "absent".to_owned(), replace: String::new() });
+        assert!(matches!(edit("one\n", &args), Err(EditError::NotFound { index: 2, .. })));
+    }
+
+    #[test]
+    fn windows_line_ends_are_kept() {
+        assert_eq!(edit("a\r\nb\r\nc\r\n", &swap("a\nb", "x\ny")).unwrap(), "x\r\ny\r\nc\r\n");
+    }
+
+    #[test]
+    fn what_is_no_change_is_an_error() {
+        assert_eq!(edit("a", &swap("a", "a")), Err(EditError::NoChange));
+        let neither = EditKernel { change: "c".to_owned(), edits: None, text: None };
+        assert_eq!(edit("a", &neither), Err(EditError::OneForm));
+        let whole = |text: String| EditKernel { change: "c".to_owned(), edits: None, text: Some(text) };
+        assert_eq!(edit("a", &whole("a\0".to_owned())), Err(EditError::Nul));
+        assert_eq!(edit("a", &whole("b".repeat(MOST_BYTES + 1))), Err(EditError::TooLong(MOST_BYTES + 1)));
+        assert_eq!(
+            edit("a", &EditKernel { change: " \n".to_owned(), ..whole("b".to_owned()) }),
+            Err(EditError::NoName)
+        );
+    }
+
+    #[test]
+    fn a_change_becomes_one_bounded_line() {
+        assert_eq!(change_line(" tile\n8 \u{1b}[31m "), "tile 8 [31m");
+        assert_eq!(change_line(&"x".repeat(500)).chars().count(), MOST_CHANGE);
+    }
+
+    #[test]
+    fn added_lines_are_the_new_ones_alone() {
+        assert_eq!(added_lines("a\nb\n", "a\nc\nb\n"), ["c\n"]);
+        assert!(added_lines("a\nb\n", "a\n").is_empty());
+    }
+}

@@ -1,0 +1,13 @@
+//! The tools: their arguments, the registry that checks a call, and what each does.
+
+mod args;
+mod edit;
+mod measure;
+mod read;
+mod registry;
+
+pub use args::*;
+pub use edit::*;
+pub use measure::*;
+pub use read::*;
+pub use registry::*;

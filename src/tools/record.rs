@@ -1,0 +1,148 @@
+//! The record of a measurement: its artifact and the raw result beside it.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::measure::{Measured, Order};
+use crate::artifact::{self, Artifact, ArtifactError, Header, Mode, ResultObject, Written};
+use crate::harness::{Exit, Role};
+use crate::protocol::{ContentHash, Gpu, Outcome};
+use crate::workspace::{Workspace, WorkspaceError};
+
+/// The most of all processes' standard output, and of their standard error, that an artifact holds, in bytes.
+const MOST_OUTPUT: usize = 64 * 1024;
+
+/// What an artifact says beside the measurement itself.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The kernel's repository.
+    pub workspace: &'a Workspace,
+    /// The commit that the diff is against.
+    pub git_hash: Option<&'a str>,
+    /// The harness's file.
+    pub harness_file: &'a Path,
+    /// The harness's name.
+    pub harness_name: &'a str,
+    /// The device asked for.
+    pub gpu: &'a Gpu,
+    /// Test or benchmark.
+    pub mode: Mode,
+    /// When the measurement began.
+    pub started: Timestamp,
+    /// More keys for the header.
+    pub extra: Vec<(String, String)>,
+}
+
+/// Why an artifact could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The artifact itself.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The diff in it.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+}
+
+/// Writes the artifact to `path`, and the raw result beside it under the same name with `.json`.
+///
+/// # Errors
+/// Where the disk refuses it, or the diff cannot be made.
+pub fn write(path: &Path, context: &Context<'_>, order: Order<'_>, measured: &Measured) -> Result<Written, RecordError> {
+    let result = result_object(context, order, measured).to_value()?;
+    let text = String::from_utf8_lossy(order.candidate);
+    let command = |role| measured.output.ran.iter().rfind(|ran| ran.role == role).map(|ran| ran.command.clone());
+    let mut extra = context.extra.clone();
+    extra.push(("kernel_hash".to_owned(), ContentHash::of(order.candidate).to_string()));
+    if let Some(incumbent) = order.incumbent {
+        extra.push(("incumbent_hash".to_owned(), ContentHash::of(incumbent).to_string()));
+    }
+    if let Outcome::Measured { device, .. } = &measured.outcome {
+        extra.push(("device".to_owned(), device.name.clone()));
+    }
+    let artifact = Artifact {
+        header: Header {
+            timestamp_utc: context.started,
+            mode: context.mode,
+            repo_root: context.workspace.repo_root().display().to_string(),
+            git_hash: context.git_hash.unwrap_or("none").to_owned(),
+            kernel_file: context.workspace.kernel_path().display().to_string(),
+            kernel_file_relative: context.workspace.kernel_relative().to_owned(),
+            harness_file: context.harness_file.display().to_string(),
+            profile: order.profile,
+            gpu: context.gpu.clone(),
+            json_out: path.with_extension("json").display().to_string(),
+            command: command(Role::Candidate).unwrap_or_default(),
+            extra,
+        },
+        diff: context.workspace.diff_against(context.git_hash, &text)?,
+        stdout: joined(measured, |ran| &ran.stdout),
+        stderr: joined(measured, |ran| &ran.stderr),
+        exit_code: exit_code(measured),
+        json_result: result.clone(),
+        analyses: Vec::new(),
+    };
+    artifact::write_result(path, &result)?;
+    Ok(artifact::write(path, &artifact)?)
+}
+
+/// Returns what the runner's exit code is for a reader of the original's artifacts: 0 only where the measurement stands.
+fn exit_code(measured: &Measured) -> i32 {
+    match (&measured.outcome, measured.output.ran.last()) {
+        (Outcome::Measured { .. }, _) => 0,
+        (_, Some(ran)) if !ran.exit.is_success() => ran.exit.code(),
+        _ => 1,
+    }
+}
+
+fn result_object(context: &Context<'_>, order: Order<'_>, measured: &Measured) -> ResultObject {
+    ResultObject {
+        exit_code: exit_code(measured),
+        stdout: joined(measured, |ran| &ran.stdout),
+        stderr: joined(measured, |ran| &ran.stderr),
+        timed_out: measured.output.ran.iter().any(|ran| ran.exit == Exit::TimedOut),
+        harness_name: context.harness_name.to_owned(),
+        profile: order.profile.as_str().to_owned(),
+        timeout_seconds: order.effort.timeout_seconds,
+        elapsed_seconds: measured.elapsed.as_secs_f64(),
+        stage_dir: String::new(),
+        cache_volume: None,
+        afterhours: json!({
+            "outcome": measured.outcome,
+            "effort": order.effort,
+            "seed": order.seed.to_string(),
+            "blocks": measured.blocks.iter().map(block).collect::<Vec<_>>(),
+        }),
+    }
+}
+
+fn block((role, result): &(Role, crate::harness::BlockResult)) -> Value {
+    let cases: Vec<_> = result.cases.iter().map(|case| json!({"id": case.id, "time_us": case.time_us})).collect();
+    let role = match role {
+        Role::Candidate => "candidate",
+        Role::Incumbent => "incumbent",
+    };
+    json!({"role": role, "device": result.device, "cases": cases})
+}
+
+/// Joins what the processes printed; the middle of too much is cut.
+fn joined(measured: &Measured, text: impl Fn(&crate::harness::Ran) -> &String) -> String {
+    let mut all = String::new();
+    for ran in &measured.output.ran {
+        let printed = text(ran);
+        if !printed.is_empty() {
+            all.push_str(printed);
+            if !printed.ends_with('\n') {
+                all.push('\n');
+            }
+        }
+    }
+    if all.len() <= MOST_OUTPUT {
+        return all;
+    }
+    let head = all.get(..all.floor_char_boundary(MOST_OUTPUT / 2)).unwrap_or_default();
+    let tail = all.get(all.ceil_char_boundary(all.len() - MOST_OUTPUT / 2)..).unwrap_or_default();
+    format!("{head}\n[{} bytes left out]\n{tail}", all.len() - head.len() - tail.len())
+}

@@ -31,12 +31,30 @@ pub fn atomic_write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 ///
 /// # Errors
 /// The system's reason.
-pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), FileError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(FileError::because("sync the folder", folder))
 }
 
+/// Creates `folder` and what is missing above it, durably; one that is there stays as it is.
+///
+/// # Errors
+/// The system's reason, with the first folder that could not be created.
+pub fn create_folder(folder: &Path) -> Result<(), FileError> {
+    // A path's parent can be empty, and is then the current folder.
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    create_folder(folder_of(folder))?;
+    match fs::create_dir(folder) {
+        // Another process was faster.
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        created => created.map_err(FileError::because("create the folder", folder)),
+    }?;
+    sync_folder(folder_of(folder))
+}
+
 /// Returns the folder in which `path` lies; that of a bare file name is the current one.
-pub(super) fn folder_of(path: &Path) -> &Path {
+fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -88,6 +106,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = atomic_write(&folder.path().join("no/such"), b"").unwrap_err().to_string();
         assert!(error.contains("no/such") && error.ends_with("check the path"), "{error}");
+    }
+
+    #[test]
+    fn folders_are_created_all_the_way_down_and_may_exist() {
+        let top = tempfile::tempdir().unwrap();
+        let deep = top.path().join("artifacts/run/iter-0001");
+        create_folder(&deep).unwrap();
+        create_folder(&deep).unwrap();
+        assert!(deep.is_dir());
+        fs::write(top.path().join("file"), "").unwrap();
+        let error = create_folder(&top.path().join("file/below")).unwrap_err();
+        assert_eq!(error.path, top.path().join("file"), "the one in the way is named");
     }
 
     #[test]

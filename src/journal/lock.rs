@@ -12,7 +12,8 @@ use super::error::{FileError, JournalError};
 
 const FILE: &str = "journal.lock";
 const LOCK: &str = "lock";
-/// A process that only asks who holds the lock has it for an instant; that must not fail a run.
+/// A process that only asks who holds the lock has it for an instant, and so has a child between fork and exec; neither
+/// must fail a run.
 const TRIES: u32 = 5;
 const BETWEEN: Duration = Duration::from_millis(10);
 

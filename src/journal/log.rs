@@ -1,6 +1,6 @@
 //! The journal in the hands of its one writer.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::durable::{folder_of, sync_folder};
+use super::durable::{create_folder, sync_folder};
 use super::error::{FileError, JournalError};
 use super::line::{self, Chain, Record, Unreadable};
 use super::lock::RunLock;
@@ -46,7 +46,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// [`JournalError::Exists`] where there is a journal, [`JournalError::Held`] where another process is about to create it,
     /// or the system's reason.
     pub fn create(folder: &Path) -> Result<Self, JournalError> {
-        fs::create_dir_all(folder).map_err(FileError::because("create the folder", folder))?;
+        create_folder(folder)?;
         let lock = RunLock::acquire(folder)?;
         let path = folder.join(read::FILE);
         let file = match OpenOptions::new().read(true).append(true).create_new(true).open(&path) {
@@ -54,7 +54,6 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
             opened => opened.map_err(FileError::because("create", &path))?,
         };
         sync_folder(folder)?;
-        sync_folder(folder_of(folder))?;
         Ok(Self { file, path, chain: Chain::start(), length: 0, settled: true, event: PhantomData, _lock: lock })
     }
 

@@ -39,7 +39,7 @@ mod log;
 mod read;
 mod snapshots;
 
-pub use durable::{atomic_write, sync_folder};
+pub use durable::{atomic_write, create_folder};
 pub use error::{FileError, JournalError, LineFault};
 pub use line::Record;
 pub use lock::{Holder, RunLock, holder};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::durable::{atomic_write, sync_folder};
+use super::durable::{atomic_write, create_folder};
 use super::error::FileError;
 use crate::protocol::ContentHash;
 
@@ -62,7 +62,7 @@ impl Snapshots {
             Err(SnapshotError::Missing { .. } | SnapshotError::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
-        self.create_folder()?;
+        create_folder(&self.folder)?;
         atomic_write(&self.path(hash), text)?;
         Ok(hash)
     }
@@ -81,14 +81,6 @@ impl Snapshots {
             found if found == hash => Ok(text),
             found => Err(SnapshotError::Damaged { path, found }),
         }
-    }
-
-    fn create_folder(&self) -> Result<(), FileError> {
-        if self.folder.is_dir() {
-            return Ok(());
-        }
-        fs::create_dir_all(&self.folder).map_err(FileError::because("create the folder", &self.folder))?;
-        self.folder.parent().map_or(Ok(()), sync_folder)
     }
 }
 

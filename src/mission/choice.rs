@@ -110,12 +110,37 @@ impl TryFrom<Value> for ModelChoice {
 
     fn try_from(value: Value) -> Result<Self, String> {
         match value {
-            Value::String(text) => text.parse().map_err(|error: BadChoice| error.to_string()),
+            Value::String(text) => text.parse().map_err(|_| format!("{text:?} names no model")),
             Value::Object(map) => match map.get("provider").and_then(Value::as_str) {
                 Some("tuner" | "openai" | "replay") => Ok(Self::Detailed(map)),
                 _ => Err("a map of a model's settings needs a provider: tuner, openai or replay".to_owned()),
             },
             other => Err(format!("{other} names no model")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_is_written_as_it_is_read() {
+        for text in ["tuner", "openai:gpt-x", "openai:org/model:tag", "replay:a b/c.jsonl"] {
+            assert_eq!(text.parse::<ModelChoice>().unwrap().to_string(), text);
+        }
+        for text in ["local", "slurm", "modal"] {
+            assert_eq!(text.parse::<RunnerChoice>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_choice_is_answered_with_those_there_are() {
+        for text in ["", "gpt", "openai", "openai:", "replay: ", "tuner:x", "Tuner"] {
+            let message = text.parse::<ModelChoice>().unwrap_err().to_string();
+            assert_eq!(message, format!("{text:?} is not a model: use tuner, openai:NAME or replay:PATH"));
+        }
+        let message = "ssh".parse::<RunnerChoice>().unwrap_err().to_string();
+        assert_eq!(message, "\"ssh\" is not a runner: use local, slurm or modal");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::error::{At, MINIMAL, MissionError};
 
 /// The largest mission, in bytes.
-const MAX_MISSION_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_MISSION_BYTES: usize = 1024 * 1024;
 
 /// The two parts of a mission, with lines that end in `\n` alone.
 #[derive(Debug)]
@@ -47,9 +47,10 @@ fn is_fence(line: &str) -> bool {
 }
 
 fn check(path: &Path, text: &str) -> Result<(), MissionError> {
-    let problem = if text.len() > MAX_MISSION_BYTES {
-        format!("larger than {MAX_MISSION_BYTES} bytes; a mission is a prompt, name other material under `read`")
-    } else if text.trim_start_matches('\u{feff}').trim().is_empty() {
+    if text.len() > MAX_MISSION_BYTES {
+        return Err(too_large(path));
+    }
+    let problem = if text.trim_start_matches('\u{feff}').trim().is_empty() {
         format!("the mission is empty; begin with\n\n{MINIMAL}\n")
     } else if let Some(offset) = text.find('\0') {
         format!("NUL byte at byte offset {offset}; a mission is text")
@@ -57,4 +58,10 @@ fn check(path: &Path, text: &str) -> Result<(), MissionError> {
         return Ok(());
     };
     Err(MissionError::Text { at: At::file(path), problem })
+}
+
+pub(super) fn too_large(path: &Path) -> MissionError {
+    let problem =
+        format!("larger than {MAX_MISSION_BYTES} bytes; a mission is a prompt, name other material under `read`");
+    MissionError::Text { at: At::file(path), problem }
 }

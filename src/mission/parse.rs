@@ -1,13 +1,14 @@
 //! From a mission's text to the mission.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::choice::{ModelChoice, RunnerChoice};
-use super::document::Document;
+use super::document::{Document, MAX_MISSION_BYTES, too_large};
 use super::error::{At, MissionError};
 use super::front::FrontMatter;
 use super::keys::closest;
@@ -44,7 +45,13 @@ pub struct Mission {
 
 /// Reads the mission in the file at `path`; `vars` are the command line's, as for [`parse`].
 pub fn load(path: &Path, vars: &BTreeMap<String, String>) -> Result<Mission, MissionError> {
-    let bytes = fs::read(path).map_err(|source| MissionError::Read { path: path.to_owned(), source })?;
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_MISSION_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|source| MissionError::Read { path: path.to_owned(), source })?;
+    if bytes.len() > MAX_MISSION_BYTES {
+        return Err(too_large(path));
+    }
     let text = String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let problem = format!("invalid UTF-8 at byte offset {offset}; save it as UTF-8");

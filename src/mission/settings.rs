@@ -73,8 +73,10 @@ impl<'a> Settings<'a> {
     /// Returns the typed front matter.
     pub(super) fn typed(&self) -> Result<FrontMatter, MissionError> {
         serde_path_to_error::deserialize(Value::Object(self.map.clone())).map_err(|error| {
-            let problem: String = error.inner().to_string().chars().take(200).collect();
-            self.bad(&error.path().to_string(), problem)
+            let text = error.inner().to_string();
+            // What was expected is said by the remedy, in the mission's words instead of Rust's.
+            let problem = text.rsplit_once(", expected ").map_or(text.as_str(), |(problem, _)| problem);
+            self.bad(&error.path().to_string(), problem.chars().take(200).collect::<String>())
         })
     }
 

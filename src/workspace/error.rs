@@ -129,9 +129,9 @@ pub enum KernelProblem {
         /// The inner repository's root.
         nested: PathBuf,
     },
-    /// The path below the root is not UTF-8.
-    #[error("the path is not valid UTF-8, so artifacts could not name it; rename it")]
-    NotUtf8,
+    /// The path below the root cannot be written down in a line of text.
+    #[error("the path is not valid UTF-8 or has a control character, so artifacts could not name it; rename it")]
+    Unnameable,
     /// It was a file when the run began.
     #[error("became a symbolic link or moved since the run began; put the regular file back")]
     Replaced,

@@ -206,7 +206,7 @@ fn place(repo: &Repository, root: &Path, file: &Path) -> Result<String, KernelPr
     }
     match relative.to_str() {
         Some(text) if !text.contains(char::is_control) => Ok(text.to_owned()),
-        _ => Err(KernelProblem::NotUtf8),
+        _ => Err(KernelProblem::Unnameable),
     }
 }
 

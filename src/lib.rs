@@ -15,3 +15,5 @@ pub mod runner;
 pub mod model;
 pub mod tools;
 pub mod report;
+pub mod session;
+pub mod cli;

@@ -106,9 +106,15 @@ fn hint(kind: io::ErrorKind) -> Option<&'static str> {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the disk is full: free some space, then go on with `agent resume`; nothing of the run is lost"
         }
-        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only: a run writes below `artifacts/` of the repository",
-        io::ErrorKind::PermissionDenied => "check the permissions: a run writes below `artifacts/` and to the kernel file",
-        io::ErrorKind::FileTooLarge => "a limit on file sizes is in force (`ulimit -f`): raise it, then go on with `agent resume`",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the file system is read-only: a run writes below `artifacts/` of the repository"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "check the permissions: a run writes below `artifacts/` and to the kernel file"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "a limit on file sizes is in force (`ulimit -f`): raise it, then go on with `agent resume`"
+        }
         _ => return None,
     })
 }

@@ -12,6 +12,7 @@ mod status;
 mod stop;
 mod tool;
 mod tool_args;
+mod tool_undo;
 
 pub use args::Cli;
 pub use exit::Exit;

@@ -50,7 +50,8 @@ fn complain(error: &CliError) -> ExitCode {
 
 /// Returns the current folder.
 pub(super) fn here() -> Result<std::path::PathBuf, CliError> {
-    std::env::current_dir().map_err(|error| CliError::environment(format!("the current folder cannot be found: {error}")))
+    std::env::current_dir()
+        .map_err(|error| CliError::environment(format!("the current folder cannot be found: {error}")))
 }
 
 /// Returns a runtime for the one thread on which a run lives.
@@ -63,5 +64,6 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
 
 /// Returns this program's own path, under which it starts its workers.
 pub(super) fn own_path() -> Result<std::path::PathBuf, CliError> {
-    std::env::current_exe().map_err(|error| CliError::environment(format!("the program's own path cannot be found: {error}")))
+    std::env::current_exe()
+        .map_err(|error| CliError::environment(format!("the program's own path cannot be found: {error}")))
 }

@@ -1,11 +1,12 @@
 //! What a measurement says: figures with their device, or a failure and whose it was.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ContentHash, Iteration, Micros};
-use super::terms::Profile;
+use super::terms::{Profile, UnknownName};
 
 /// The device a result came from, as the result itself names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,6 +247,18 @@ pub enum Decision {
     Keep,
     /// Put the incumbent back.
     Revert,
+}
+
+impl FromStr for Decision {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        match text {
+            "KEEP" => Ok(Self::Keep),
+            "REVERT" => Ok(Self::Revert),
+            other => Err(UnknownName::new(other, "KEEP, REVERT")),
+        }
+    }
 }
 
 impl fmt::Display for Decision {

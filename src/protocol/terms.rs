@@ -1,6 +1,7 @@
 //! The terms of a run: what the mission asks for, fixed when the run starts and written into its journal.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,31 @@ impl MetricName {
             Self::MeanUs => "mean_us",
             Self::GmeanUs => "gmean_us",
         }
+    }
+}
+
+/// A name that is none of the known ones.
+#[derive(Debug, thiserror::Error)]
+#[error("{given:?} is none of {known}")]
+pub struct UnknownName {
+    given: String,
+    known: &'static str,
+}
+
+impl UnknownName {
+    pub(super) fn new(given: &str, known: &'static str) -> Self {
+        Self { given: given.chars().take(60).collect(), known }
+    }
+}
+
+impl FromStr for MetricName {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        [Self::MedianUs, Self::MeanUs, Self::GmeanUs]
+            .into_iter()
+            .find(|metric| metric.as_str() == text)
+            .ok_or_else(|| UnknownName::new(text, "median_us, mean_us, gmean_us"))
     }
 }
 
@@ -109,6 +135,17 @@ impl Profile {
             Self::Candidate => "candidate",
             Self::Final => "final",
         }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        [Self::Smoke, Self::Candidate, Self::Final]
+            .into_iter()
+            .find(|profile| profile.as_str() == text)
+            .ok_or_else(|| UnknownName::new(text, "smoke, candidate, final"))
     }
 }
 

@@ -159,7 +159,11 @@ fn measured_text(state: &RunState) -> String {
     match state.awaiting_analysis() {
         Some((purpose, evidence)) => {
             let outcome = crate::report::outcome_text(&evidence.outcome, state.run.terms.metric);
-            format!("artifact: {}\n{} result: {outcome}\nnext: append-analysis", evidence.artifact.path, purpose.as_str())
+            format!(
+                "artifact: {}\n{} result: {outcome}\nnext: append-analysis",
+                evidence.artifact.path,
+                purpose.as_str()
+            )
         }
         None if state.current.again.is_some() => {
             "the measurement is repeated: the infrastructure failed, or the verdict was ambiguous".to_owned()

@@ -11,9 +11,7 @@ use super::{deploy, marks};
 use crate::journal::{Journal, Snapshots};
 use crate::mission::Mission;
 use crate::model::{CallResult, Model, ModelError, View};
-use crate::protocol::{
-    Caller, Decision, Event, Forbidden, Pending, RevertCause, RunState, Step, StopReason,
-};
+use crate::protocol::{Caller, Decision, Event, Forbidden, Pending, RevertCause, RunState, Step, StopReason};
 use crate::report::Observer;
 use crate::tools::{Bench, Readable};
 use crate::workspace::Workspace;
@@ -81,9 +79,7 @@ impl Session {
     pub(super) fn record(&mut self, event: Event) -> Result<(), SessionError> {
         let now = now();
         let phase = self.state.phase;
-        self.state
-            .apply(now, &event)
-            .map_err(|source| SessionError::Fold { folder: self.folder.clone(), source })?;
+        self.state.apply(now, &event).map_err(|source| SessionError::Fold { folder: self.folder.clone(), source })?;
         let appended = self.journal.append(now, &event)?;
         self.observer.event(phase, &event, &appended.line, &self.state);
         Ok(())

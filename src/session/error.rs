@@ -9,6 +9,7 @@ use crate::harness::HarnessError;
 use crate::journal::{FileError, JournalError, SnapshotError};
 use crate::mission::{DeployError, MissionError};
 use crate::protocol::{FoldError, Gpu, NoStart};
+use crate::tools::RecordError;
 use crate::workspace::WorkspaceError;
 
 /// Why a session could not begin or go on.
@@ -74,7 +75,9 @@ pub enum SessionError {
     #[error(transparent)]
     Replay(#[from] crate::model::ReplayError),
     /// A device that this machine does not have.
-    #[error("this machine has no {gpu}: no NVIDIA driver is loaded; name another `runner`, or say `gpu: cpu` for a CPU mission")]
+    #[error(
+        "this machine has no {gpu}: no NVIDIA driver is loaded; name another `runner`, or say `gpu: cpu` for a CPU mission"
+    )]
     MissingDevice {
         /// As the mission names it.
         gpu: Gpu,
@@ -95,6 +98,15 @@ pub enum SessionError {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+impl From<RecordError> for SessionError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Artifact(error) => Self::Artifact(error),
+            RecordError::Workspace(error) => Self::Workspace(error),
+        }
+    }
 }
 
 impl SessionError {

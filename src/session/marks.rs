@@ -48,7 +48,8 @@ pub(super) fn write(folder: &Path, state: &RunState) -> Result<(), FileError> {
         return Ok(());
     }
     let headline = state.headline.as_ref().filter(|headline| headline.result.is_some());
-    let last = Mark { artifacts: best.artifacts.iter().copied().chain(headline.map(|last| &last.artifact)).collect(), ..best };
+    let last =
+        Mark { artifacts: best.artifacts.iter().copied().chain(headline.map(|last| &last.artifact)).collect(), ..best };
     put(folder, "final.json", &last)
 }
 

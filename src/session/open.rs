@@ -13,9 +13,7 @@ use crate::harness;
 use crate::journal::{self, Journal, Snapshots, create_folder};
 use crate::mission::{self, Mission, ModelChoice, RunnerChoice};
 use crate::model::{Model, Replay, Tuner};
-use crate::protocol::{
-    Budget, ContentHash, Event, Forbidden, FoldError, Gpu, RunId, RunStarted, RunState, StopSource,
-};
+use crate::protocol::{Budget, ContentHash, Event, FoldError, Forbidden, Gpu, RunId, RunStarted, RunState, StopSource};
 use crate::report::Observer;
 use crate::runner::{Local, Runner};
 use crate::tools::{Bench, Readable};
@@ -159,10 +157,8 @@ impl Session {
     pub fn resume(folder: &Path, options: Options) -> Result<Self, SessionError> {
         let mut state: Option<RunState> = None;
         let (journal, opened) = Journal::open(folder, |record| fold_into(&mut state, folder, &record))?;
-        let state = state.ok_or_else(|| SessionError::NoStart {
-            folder: folder.to_path_buf(),
-            source: crate::protocol::NoStart,
-        })?;
+        let state = state
+            .ok_or_else(|| SessionError::NoStart { folder: folder.to_path_buf(), source: crate::protocol::NoStart })?;
         if opened.torn_bytes > 0 {
             tracing::warn!(bytes = opened.torn_bytes, "an unfinished last event was cut off the journal");
         }
@@ -186,7 +182,8 @@ impl Session {
             metric: run.terms.metric,
             min_improvement: run.terms.min_improvement,
         };
-        let budget = options.max_iterations.map(|iterations| Budget { iterations: Some(iterations), ..run.terms.budget });
+        let budget =
+            options.max_iterations.map(|iterations| Budget { iterations: Some(iterations), ..run.terms.budget });
         let over = state.stop.clone();
         let observer = options.observer;
         let mut session = Self::assemble(
@@ -260,16 +257,11 @@ pub fn fold_run(folder: &Path) -> Result<RunState, SessionError> {
     state.ok_or_else(|| SessionError::NoStart { folder: folder.to_path_buf(), source: crate::protocol::NoStart })
 }
 
-fn fold_into(
-    state: &mut Option<RunState>,
-    folder: &Path,
-    record: &journal::Record<Event>,
-) -> Result<(), SessionError> {
+fn fold_into(state: &mut Option<RunState>, folder: &Path, record: &journal::Record<Event>) -> Result<(), SessionError> {
     match state {
-        Some(state) => state.apply(record.time, &record.event).map_err(|source: FoldError| SessionError::Fold {
-            folder: folder.to_path_buf(),
-            source,
-        }),
+        Some(state) => state
+            .apply(record.time, &record.event)
+            .map_err(|source: FoldError| SessionError::Fold { folder: folder.to_path_buf(), source }),
         None => {
             *state = Some(
                 RunState::start(record.time, &record.event)
@@ -310,11 +302,7 @@ fn newest_run(artifacts: &Path) -> Option<PathBuf> {
         .map(|(_, folder)| folder)
 }
 
-pub(super) fn load_mission(
-    root: &Path,
-    file: &Path,
-    vars: &BTreeMap<String, String>,
-) -> Result<Mission, SessionError> {
+pub(super) fn load_mission(root: &Path, file: &Path, vars: &BTreeMap<String, String>) -> Result<Mission, SessionError> {
     Ok(mission::load(file, &with_root(vars, root))?)
 }
 

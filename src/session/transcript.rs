@@ -57,7 +57,8 @@ impl Transcript {
             calls: &turn.calls,
             usage: turn.usage,
         };
-        let mut line = serde_json::to_vec(&exchange).map_err(|error| SessionError::io("write", &self.path)(error.into()))?;
+        let mut line =
+            serde_json::to_vec(&exchange).map_err(|error| SessionError::io("write", &self.path)(error.into()))?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(SessionError::io("write", &self.path))
     }

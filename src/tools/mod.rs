@@ -4,10 +4,12 @@ mod args;
 mod edit;
 mod measure;
 mod read;
+mod record;
 mod registry;
 
 pub use args::*;
 pub use edit::*;
 pub use measure::*;
 pub use read::*;
+pub use record::*;
 pub use registry::*;

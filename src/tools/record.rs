@@ -50,7 +50,12 @@ pub enum RecordError {
 ///
 /// # Errors
 /// Where the disk refuses it, or the diff cannot be made.
-pub fn write(path: &Path, context: &Context<'_>, order: Order<'_>, measured: &Measured) -> Result<Written, RecordError> {
+pub fn write(
+    path: &Path,
+    context: &Context<'_>,
+    order: Order<'_>,
+    measured: &Measured,
+) -> Result<Written, RecordError> {
     let result = result_object(context, order, measured).to_value()?;
     let text = String::from_utf8_lossy(order.candidate);
     let command = |role| measured.output.ran.iter().rfind(|ran| ran.role == role).map(|ran| ran.command.clone());
@@ -89,7 +94,7 @@ pub fn write(path: &Path, context: &Context<'_>, order: Order<'_>, measured: &Me
 }
 
 /// Returns what the runner's exit code is for a reader of the original's artifacts: 0 only where the measurement stands.
-fn exit_code(measured: &Measured) -> i32 {
+pub fn exit_code(measured: &Measured) -> i32 {
     match (&measured.outcome, measured.output.ran.last()) {
         (Outcome::Measured { .. }, _) => 0,
         (_, Some(ran)) if !ran.exit.is_success() => ran.exit.code(),

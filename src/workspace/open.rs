@@ -27,14 +27,22 @@ pub struct Workspace {
 }
 
 impl Workspace {
+    /// Returns the root of the work tree around `start`, canonical.
+    ///
+    /// # Errors
+    /// Where there is no repository, or a bare one.
+    pub fn root(start: &Path) -> Result<PathBuf, WorkspaceError> {
+        let repo = open_repository(start)?;
+        canonical(repo.workdir().ok_or_else(|| WorkspaceError::Bare { path: repo.path().to_owned() })?)
+    }
+
     /// Opens the repository around `start`, whose kernel is `kernel`: absolute, or relative to the repository's root.
     ///
     /// A linked worktree, a detached HEAD and a repository without a commit are fine, and so is a kernel that is ignored or
     /// untracked. Nothing is written.
     pub fn open(start: &Path, kernel: &Path) -> Result<Self, WorkspaceError> {
         let repo = open_repository(start)?;
-        let root = repo.workdir().ok_or_else(|| WorkspaceError::Bare { path: repo.path().to_owned() })?;
-        let root = canonical(root)?;
+        let root = canonical(repo.workdir().ok_or_else(|| WorkspaceError::Bare { path: repo.path().to_owned() })?)?;
         let problem = |problem| WorkspaceError::Kernel { path: kernel.to_owned(), problem };
         let file = match fs::canonicalize(root.join(kernel)) {
             Ok(file) => file,

@@ -2,6 +2,12 @@
 
 mod api;
 mod job;
+mod duel;
+mod result;
+mod contract;
+pub mod native;
+mod open;
 
 pub use api::*;
 pub use job::*;
+pub use open::open;

@@ -1,0 +1,100 @@
+//! Lays out the blocks of a measurement: candidate and incumbent in turn, each pair on the same inputs.
+
+use std::time::Duration;
+
+use super::api::{HarnessError, Request};
+use super::job::{Block, Exec, Job, Role, Stage};
+
+/// One block to be: whose text, and the seed of its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    role: Role,
+    seed: u64,
+}
+
+/// Returns the job of `request`, given how this harness stages a text and how it runs one block on a seed.
+pub(super) fn job(
+    request: &Request<'_>,
+    stage: impl Fn(Role, &[u8]) -> Result<Stage, HarnessError>,
+    exec: impl Fn(u64) -> Result<Exec, HarnessError>,
+) -> Result<Job, HarnessError> {
+    let mut stages = vec![stage(Role::Candidate, request.candidate)?];
+    let turns = match request.incumbent {
+        Some(incumbent) => {
+            stages.push(stage(Role::Incumbent, incumbent)?);
+            duel(request.effort.pairs, request.seed)
+        }
+        None => alone(request.effort.pairs, request.seed),
+    };
+    let seconds = u64::from(request.effort.timeout_seconds);
+    let blocks = turns.into_iter().map(|turn| Ok(Block { role: turn.role, exec: exec(turn.seed)? }));
+    Ok(Job {
+        gpu: request.gpu.clone(),
+        timeout: Duration::from_secs(stages.iter().map(|_| seconds).sum()),
+        stages,
+        blocks: blocks.collect::<Result<_, _>>()?,
+    })
+}
+
+/// Returns the stages of an effort: `stage_repeats`, or all repeats at once where it is empty.
+pub(super) fn stage_repeats(request: &Request<'_>) -> Vec<u32> {
+    let effort = request.effort;
+    if effort.stage_repeats.is_empty() { vec![effort.repeats] } else { effort.stage_repeats.clone() }
+}
+
+/// Which side begins alternates from pair to pair, so that a drift of the device burdens both alike; who begins first
+/// is the seed's to say.
+fn duel(pairs: u32, seed: u64) -> Vec<Turn> {
+    (0..pairs.max(1))
+        .flat_map(|pair| {
+            let roles = if (u64::from(pair) ^ seed) & 1 == 0 {
+                [Role::Candidate, Role::Incumbent]
+            } else {
+                [Role::Incumbent, Role::Candidate]
+            };
+            roles.map(|role| Turn { role, seed: pair_seed(seed, pair) })
+        })
+        .collect()
+}
+
+fn alone(blocks: u32, seed: u64) -> Vec<Turn> {
+    (0..blocks.max(1)).map(|block| Turn { role: Role::Candidate, seed: pair_seed(seed, block) }).collect()
+}
+
+/// A hash, so that a kernel that knows the seed of one pair knows nothing of the next.
+fn pair_seed(seed: u64, pair: u32) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes()).update(&pair.to_le_bytes());
+    let mut bytes = [0; 8];
+    hasher.finalize_xof().fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(turns: &[Turn]) -> String {
+        turns.iter().map(|turn| if turn.role == Role::Candidate { 'C' } else { 'I' }).collect()
+    }
+
+    #[test]
+    fn the_side_that_begins_alternates_and_the_seed_says_which_is_first() {
+        assert_eq!(order(&duel(4, 2)), "CIICCIIC");
+        assert_eq!(order(&duel(4, 3)), "ICCIICCI");
+    }
+
+    #[test]
+    fn both_sides_of_a_pair_share_a_seed_and_no_two_pairs_do() {
+        let turns = duel(3, 9);
+        let seeds: Vec<u64> = turns.chunks(2).map(|pair| pair[0].seed).collect();
+        assert!(turns.chunks(2).all(|pair| pair[0].seed == pair[1].seed));
+        assert!(seeds[0] != seeds[1] && seeds[1] != seeds[2] && seeds[0] != seeds[2]);
+    }
+
+    #[test]
+    fn without_an_incumbent_only_the_candidate_runs_and_at_least_once() {
+        assert_eq!(order(&alone(3, 1)), "CCC");
+        assert_eq!(order(&alone(0, 1)), "C");
+    }
+}

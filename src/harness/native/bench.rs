@@ -1,0 +1,180 @@
+//! One case in one process: calls on fresh inputs with cold caches, timed, and checked where the kernel cannot know.
+
+use std::ffi::{c_longlong, c_void};
+use std::time::Instant;
+
+use thiserror::Error;
+
+use super::buffers::{Guarded, Side};
+use super::cache::Evictor;
+use super::compare::{Mismatch, compare};
+use super::inputs::{Stream, below, byte, fill, poison, stream};
+use super::library::Entry;
+use super::spec::{Arg, BufferArg, Case, Content, Spec};
+
+/// The call numbers that checks before and after the timing use; timed calls count from 1.
+const FIRST: u64 = 0;
+const LAST: u64 = u64::MAX;
+/// Numbers that belong to a case and to no call of it.
+const CASE: u64 = u64::MAX - 1;
+
+/// Why a case did not pass.
+#[derive(Debug, Error)]
+pub(super) enum Fault {
+    /// The kernel is wrong.
+    #[error("{0}")]
+    Kernel(String),
+    /// The harness's reference is wrong.
+    #[error("{0}")]
+    Reference(String),
+}
+
+/// The two texts.
+pub(super) struct Pair {
+    pub(super) kernel: Entry,
+    pub(super) reference: Entry,
+}
+
+/// A case with its memory.
+pub(super) struct Bench<'a> {
+    pair: &'a Pair,
+    spec: &'a Spec,
+    seed: u64,
+    case: u64,
+    slots: Vec<Slot>,
+    sizes: Vec<c_longlong>,
+}
+
+/// A buffer of the kernel's call.
+struct Slot {
+    arg: BufferArg,
+    memory: Guarded,
+    /// An input as it was before the call; empty for outputs.
+    pristine: Vec<u8>,
+}
+
+impl<'a> Bench<'a> {
+    /// Allocates the memory of the case at place `index` of the spec.
+    pub(super) fn new(pair: &'a Pair, spec: &'a Spec, case: &Case, index: u64, seed: u64) -> Self {
+        let mut canaries = stream(seed, index, CASE);
+        let (mut slots, mut sizes) = (Vec::new(), Vec::new());
+        for arg in &case.args {
+            match arg {
+                Arg::Size(size) => sizes.push(c_longlong::from(*size)),
+                Arg::Buffer(arg) => {
+                    let memory = Guarded::new(arg.len.saturating_mul(arg.dtype.size()), byte(&mut canaries));
+                    slots.push(Slot { arg: arg.clone(), memory, pristine: Vec::new() });
+                }
+            }
+        }
+        Self { pair, spec, seed, case: index, slots, sizes }
+    }
+
+    /// Returns the microseconds of each timed call.
+    ///
+    /// The answer is checked on the first call, on one call of each stage that the seed picks, and after the last one.
+    pub(super) fn run(&mut self, evictor: &mut Evictor) -> Result<Vec<f64>, Fault> {
+        self.call(FIRST, evictor)?;
+        self.check_answer()?;
+        let mut picks = stream(self.seed, self.case, CASE);
+        let mut times = Vec::new();
+        for repeats in &self.spec.stage_repeats {
+            let stage = self.stage(*repeats, times.len(), below(&mut picks, *repeats), evictor)?;
+            let stop = self.spec.early_stop_us.is_some_and(|limit| median(&stage) > limit);
+            times.extend(stage);
+            if stop {
+                break;
+            }
+        }
+        self.call(LAST, evictor)?;
+        self.check_answer()?;
+        Ok(times)
+    }
+
+    fn stage(&mut self, repeats: u32, done: usize, checked: u32, evictor: &mut Evictor) -> Result<Vec<f64>, Fault> {
+        let mut times = Vec::new();
+        for (number, repeat) in (done as u64 + 1..).zip(0..repeats) {
+            times.push(self.call(number, evictor)?);
+            if repeat == checked {
+                self.check_answer()?;
+            }
+        }
+        Ok(times)
+    }
+
+    /// Calls the kernel once on inputs of its own, and returns the microseconds it took.
+    fn call(&mut self, number: u64, evictor: &mut Evictor) -> Result<f64, Fault> {
+        let mut stream = stream(self.seed, self.case, number);
+        self.slots.iter_mut().for_each(|slot| slot.prepare(&mut stream));
+        let buffers: Vec<*mut c_void> = self.slots.iter_mut().map(|slot| slot.memory.as_mut_ptr().cast()).collect();
+        evictor.evict(self.slots.iter().map(|slot| slot.memory.bytes()));
+        let start = Instant::now();
+        // SAFETY: buffers and sizes follow the spec from which the prototype and the shim were generated. A kernel that
+        // leaves its buffers all the same is what this process is for: it holds nothing but this measurement.
+        unsafe { self.pair.kernel.call(&buffers, &self.sizes) };
+        let elapsed = start.elapsed();
+        self.slots.iter().try_for_each(Slot::check_untouched)?;
+        Ok(elapsed.as_nanos() as f64 / 1e3)
+    }
+
+    /// Compares the outputs of the last call with the reference's.
+    fn check_answer(&self) -> Result<(), Fault> {
+        // First of all, so that work which the kernel left to another thread comes too late.
+        let got: Vec<Vec<u8>> = self.slots.iter().map(|slot| slot.memory.bytes().to_vec()).collect();
+        let mut doubles: Vec<Vec<f64>> = self.slots.iter().map(Slot::reference_buffer).collect();
+        let buffers: Vec<*mut c_void> = doubles.iter_mut().map(|buffer| buffer.as_mut_ptr().cast()).collect();
+        // SAFETY: as for the kernel, with a double for each element.
+        unsafe { self.pair.reference.call(&buffers, &self.sizes) };
+        for ((slot, got), expected) in self.slots.iter().zip(&got).zip(&doubles) {
+            if slot.arg.content == Content::Output {
+                let got = slot.arg.dtype.decode(got);
+                compare(&slot.arg.name, &got, expected, self.spec.tolerance).map_err(|mismatch| match mismatch {
+                    Mismatch::Wrong { .. } => Fault::Kernel(mismatch.to_string()),
+                    Mismatch::NoOracle { .. } => Fault::Reference(mismatch.to_string()),
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn prepare(&mut self, stream: &mut Stream) {
+        match self.arg.content {
+            Content::Input(distribution) => {
+                fill(stream, self.arg.dtype, distribution, self.memory.bytes_mut());
+                self.pristine.clear();
+                self.pristine.extend_from_slice(self.memory.bytes());
+            }
+            Content::Output => poison(stream, self.arg.dtype, self.memory.bytes_mut()),
+        }
+    }
+
+    fn check_untouched(&self) -> Result<(), Fault> {
+        let name = &self.arg.name;
+        match self.memory.trespass() {
+            Some(Side::Before) => return Err(Fault::Kernel(format!("the kernel wrote before the start of {name}"))),
+            Some(Side::After) => return Err(Fault::Kernel(format!("the kernel wrote past the end of {name}"))),
+            None => {}
+        }
+        let is_input = matches!(self.arg.content, Content::Input(_));
+        if is_input && self.pristine != self.memory.bytes() {
+            return Err(Fault::Kernel(format!("the kernel changed its input {name}")));
+        }
+        Ok(())
+    }
+
+    fn reference_buffer(&self) -> Vec<f64> {
+        match self.arg.content {
+            Content::Input(_) => self.arg.dtype.decode(&self.pristine),
+            Content::Output => vec![f64::NAN; self.arg.len],
+        }
+    }
+}
+
+/// Returns the median, the upper one of an even number of times.
+fn median(times: &[f64]) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}

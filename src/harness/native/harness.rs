@@ -1,0 +1,190 @@
+//! The native harness: the job that builds and times a C kernel, and what its processes say.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::build_log::excerpt;
+use super::problem::Problem;
+use super::source::{Side, prototype, shim};
+use super::spec::{Secrets, Spec};
+use super::worker;
+use crate::harness::open::{bad, read};
+use crate::harness::result::{ResultObject, blame, ended_by_itself, no_result, with_stderr};
+use crate::harness::{
+    BlockResult, Exec, Exit, Failure, Harness, HarnessError, Job, Part, Program, Ran, Request, Role, Stage, duel,
+};
+use crate::protocol::{ContentHash, Gpu, KernelFailure};
+
+const SPEC: &str = "spec.json";
+const RESULT: &str = "result.json";
+const REFERENCE_SOURCE: &str = "reference.c";
+
+/// A `harness.toml` with its reference. Both texts are kept: a run measures with what it began with.
+pub(in crate::harness) struct Native {
+    path: PathBuf,
+    text: Vec<u8>,
+    reference_path: PathBuf,
+    reference: Vec<u8>,
+    problem: Problem,
+    /// Known to this value and its workers alone: a result without it was not written by a worker.
+    nonce: String,
+}
+
+impl Native {
+    /// Reads the harness at the absolute path `path`, and its reference.
+    pub(in crate::harness) fn open(path: &Path) -> Result<Self, HarnessError> {
+        let text = read(path)?;
+        let problem = Problem::parse(path, &text)?;
+        let reference_path = path.with_file_name(&problem.reference);
+        let reference =
+            read(&reference_path).map_err(|error| bad(path, format!("reference {:?}: {error}", problem.reference)))?;
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce)
+            .map_err(|error| bad(path, format!("no random numbers from the system: {error}")))?;
+        let nonce = u128::from_ne_bytes(nonce).to_string();
+        Ok(Self { path: path.to_owned(), text, reference_path, reference, problem, nonce })
+    }
+
+    fn stage(&self, request: &Request<'_>, role: Role, kernel: &[u8]) -> Result<Stage, HarnessError> {
+        let spec = Spec {
+            harness: self.problem.name.clone(),
+            tolerance: self.problem.tolerance,
+            stage_repeats: duel::stage_repeats(request),
+            early_stop_us: request.effort.early_stop_us,
+            cases: self.problem.cases.clone(),
+        };
+        let spec = serde_json::to_vec(&spec).map_err(|error| bad(&self.path, error.to_string()))?;
+        let generated = |text: fn(&Problem, Side) -> String, side| text(&self.problem, side).into_bytes();
+        let files = [
+            ("reference_problem.h", generated(prototype, Side::Reference)),
+            (REFERENCE_SOURCE, self.reference.clone()),
+            ("reference_shim.c", generated(shim, Side::Reference)),
+            ("problem.h", generated(prototype, Side::Kernel)),
+            ("kernel.c", kernel.to_vec()),
+            ("shim.c", generated(shim, Side::Kernel)),
+            (SPEC, spec),
+        ];
+        let optimise = ["-O2".to_owned()];
+        let build = vec![
+            self.compile(&optimise, "reference_problem.h", [REFERENCE_SOURCE, "reference_shim.c"], worker::REFERENCE),
+            self.compile(&self.problem.compile.flags, "problem.h", ["kernel.c", "shim.c"], worker::KERNEL),
+        ];
+        Ok(Stage { role, files: files.map(|(name, content)| (PathBuf::from(name), content)).into(), build })
+    }
+
+    fn compile(&self, flags: &[String], header: &str, sources: [&str; 2], library: &str) -> Exec {
+        let [text, shim] = sources;
+        // Symbols that nobody defines are an error now, and not a crash in the middle of a block.
+        let rest = ["-fPIC", "-shared", "-include", header, text, shim, "-o", library, "-lm", "-Wl,-z,defs"];
+        Exec {
+            program: Program::Named(self.problem.compile.cc.clone()),
+            args: flags.iter().cloned().chain(rest.map(str::to_owned)).collect(),
+            env: Vec::new(),
+            stdin: Vec::new(),
+            result: None,
+        }
+    }
+
+    fn block(&self, seed: u64) -> Result<Exec, HarnessError> {
+        let secrets = Secrets { seed, nonce: self.nonce.clone() };
+        Ok(Exec {
+            program: Program::Agent,
+            args: vec!["worker".to_owned(), SPEC.to_owned()],
+            env: Vec::new(),
+            stdin: serde_json::to_vec(&secrets).map_err(|error| bad(&self.path, error.to_string()))?,
+            result: Some(PathBuf::from(RESULT)),
+        })
+    }
+
+    fn read_block(&self, ran: &Ran) -> Result<BlockResult, Failure> {
+        let code = ended_by_itself(ran)?;
+        if code == i32::from(worker::UNABLE) {
+            return Err(no_result(with_stderr("the worker could not measure", ran)));
+        }
+        let crash = |message: &str| blame(ran.role, KernelFailure::Crash, with_stderr(message, ran));
+        let Some(bytes) = &ran.result else {
+            return Err(crash(&format!("the kernel ended the process before a result, with exit code {code}")));
+        };
+        let object = ResultObject::parse(bytes).map_err(no_result)?;
+        if object.nonce.as_deref() != Some(self.nonce.as_str()) {
+            return Err(crash("the result was not written by the worker, but from within the kernel's code"));
+        }
+        let result = object.judge(ran.role)?;
+        if code != 0 {
+            return Err(crash(&format!("the process ended with exit code {code} after its result")));
+        }
+        let expected = self.problem.cases.iter().map(|case| &case.id);
+        if !expected.eq(result.cases.iter().map(|case| &case.id)) {
+            return Err(no_result("the result's cases are not the harness's"));
+        }
+        Ok(result)
+    }
+}
+
+/// A reference that does not build is the harness's fault, never the kernel's.
+fn read_build(ran: &Ran) -> Result<(), Failure> {
+    if ran.exit.is_success() {
+        return Ok(());
+    }
+    let log = excerpt(&ran.stderr);
+    if ran.command.contains(REFERENCE_SOURCE) {
+        return Err(no_result(format!("the harness's reference does not compile:\n{log}")));
+    }
+    Err(match ran.exit {
+        Exit::Code(_) => blame(ran.role, KernelFailure::Compile, log),
+        Exit::Signal(_) => blame(ran.role, KernelFailure::Compile, format!("the compiler crashed\n{log}")),
+        Exit::TimedOut => {
+            blame(ran.role, KernelFailure::Timeout, "still compiling when the measurement's time was over")
+        }
+    })
+}
+
+impl Harness for Native {
+    fn name(&self) -> &str {
+        &self.problem.name
+    }
+
+    fn hash(&self) -> ContentHash {
+        let parts = [ContentHash::of(&self.text), ContentHash::of(&self.reference)];
+        ContentHash::of(parts.map(|part| part.to_string()).concat().as_bytes())
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.path.clone(), self.reference_path.clone()]
+    }
+
+    fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError> {
+        if !gpu.is_cpu() {
+            return Err(bad(
+                &self.path,
+                format!("is C for the host's processor and cannot measure on {gpu}; set gpu: cpu in the mission"),
+            ));
+        }
+        if is_in_path(&self.problem.compile.cc) {
+            return Ok(());
+        }
+        Err(HarnessError::MissingProgram {
+            path: self.path.clone(),
+            program: self.problem.compile.cc.clone(),
+            remedy: "install a C compiler (Debian: apt-get install gcc libc6-dev), or name another in compile.cc"
+                .to_owned(),
+        })
+    }
+
+    fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
+        duel::job(request, |role, kernel| self.stage(request, role, kernel), |seed| self.block(seed))
+    }
+
+    fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {
+        match ran.part {
+            Part::Build => read_build(ran).map(|()| None),
+            Part::Block(_) => self.read_block(ran).map(Some),
+        }
+    }
+}
+
+fn is_in_path(program: &str) -> bool {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    // Joining an absolute path gives that path itself.
+    env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}

@@ -1,0 +1,62 @@
+//! What the worker is told: `spec.json` in the stage, and the secrets on its standard input.
+
+use serde::{Deserialize, Serialize};
+
+use super::dtype::Dtype;
+use super::toml_file::{Distribution, Tolerance};
+
+/// The open part: a kernel may read it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Spec {
+    pub(super) harness: String,
+    pub(super) tolerance: Tolerance,
+    /// Timed calls of each stage.
+    pub(super) stage_repeats: Vec<u32>,
+    /// Microseconds.
+    pub(super) early_stop_us: Option<f64>,
+    pub(super) cases: Vec<Case>,
+}
+
+/// A case whose expressions have been worked out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Case {
+    pub(super) id: String,
+    /// In the order of the prototype.
+    pub(super) args: Vec<Arg>,
+}
+
+/// One argument of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Arg {
+    Buffer(BufferArg),
+    Size(i32),
+}
+
+/// A buffer of `len` elements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct BufferArg {
+    pub(super) name: String,
+    pub(super) dtype: Dtype,
+    pub(super) len: usize,
+    pub(super) content: Content,
+}
+
+/// What a buffer holds before a call.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Content {
+    /// Random elements that the kernel may only read.
+    Input(Distribution),
+    /// Poison that the kernel overwrites.
+    Output,
+}
+
+/// The part that only the worker may know, and only in memory.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Secrets {
+    /// The block's inputs follow from it.
+    pub(super) seed: u64,
+    /// Echoed in the result.
+    pub(super) nonce: String,
+}

@@ -222,6 +222,26 @@ async fn a_program_that_closes_its_output_is_waited_for() {
 }
 
 #[tokio::test]
+async fn output_that_a_stranger_holds_open_does_not_delay_the_end_for_ever() {
+    let folder = room();
+    let script = args("echo $$ > pid.new; mv pid.new pid; echo said; until test -e held; do sleep 0.1; done");
+    let hold = async {
+        let pid = loop {
+            match fs::read_to_string(folder.path().join("pid")) {
+                Ok(pid) => break pid,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        let held = File::options().write(true).open(format!("/proc/{}/fd/1", pid.trim())).unwrap();
+        fs::write(folder.path().join("held"), "").unwrap();
+        held
+    };
+    let (finished, _held) = tokio::join!(run(spec(folder.path(), &script)), hold);
+    let finished = finished.unwrap();
+    assert_eq!((finished.end, finished.stdout.to_text().as_str()), (End::Code(0), "said\n"));
+}
+
+#[tokio::test]
 async fn input_beyond_a_pipe_s_buffer_neither_blocks_nor_tears() {
     let input = vec![b'x'; 8 << 20];
     let folder = room();

@@ -1,0 +1,252 @@
+//! The runner for this machine.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use super::api::{LocalFuture, Progress, Runner, RunnerError};
+use super::device_lock::DeviceLock;
+use super::stage::Folder;
+use crate::harness::{Exec, Exit, Job, JobOutput, Part, Program, Ran, Role};
+use crate::sandbox::{self, End, Finished, Limits, SandboxError, Spec};
+
+/// The variable that names the file for a process's result.
+const RESULT_VARIABLE: &str = "AFTERHOURS_RESULT";
+
+/// How much of each output stream is kept, in bytes.
+const OUTPUT_BYTES: usize = 1 << 20;
+
+/// The largest file that a process may write, in bytes.
+const FILE_BYTES: u64 = 256 << 20;
+
+/// The longest time of a job, so that its end is a moment that the clock knows.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Runs jobs on this machine, one at a time for each device.
+#[derive(Debug)]
+pub struct Local {
+    agent: PathBuf,
+    scratch: PathBuf,
+    locks: PathBuf,
+}
+
+impl Local {
+    /// Returns a runner that starts its processes through `agent`, the agent binary, and keeps their folders below
+    /// `scratch`, which nobody else may use. The locks of the devices lie in the system's temporary folder.
+    pub fn new(agent: PathBuf, scratch: PathBuf) -> Self {
+        // Each process has its own working folder, where a relative path would mean something else. Only the empty path
+        // cannot be made absolute, and it fails where it is used.
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        Self { agent: absolute(agent), scratch: absolute(scratch), locks: std::env::temp_dir() }
+    }
+
+    /// Returns the runner with the devices' locks in `folder`. Runners with different folders do not wait for each other.
+    #[must_use]
+    pub fn with_locks_in(self, folder: PathBuf) -> Self {
+        Self { locks: folder, ..self }
+    }
+
+    async fn run_job(&self, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<JobOutput, RunnerError> {
+        let lock = DeviceLock::acquire(&self.locks, &job.gpu, || progress(Progress::WaitingForDevice)).await?;
+        let deadline = Instant::now() + job.timeout.min(LONGEST);
+        let mut folders = Vec::new();
+        for stage in &job.stages {
+            folders.push((stage.role, Folder::create(&self.scratch, stage)?));
+        }
+        let bench = Bench { runner: self, lock: &lock, folders: &folders, deadline };
+        bench.run(job, progress).await
+    }
+}
+
+impl Runner for Local {
+    fn name(&self) -> &str {
+        "local"
+    }
+
+    fn run<'a>(
+        &'a self,
+        job: &'a Job,
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> LocalFuture<'a, Result<JobOutput, RunnerError>> {
+        Box::pin(self.run_job(job, progress))
+    }
+}
+
+/// A job under way: the device is locked, the stages are written.
+struct Bench<'a> {
+    runner: &'a Local,
+    lock: &'a DeviceLock,
+    folders: &'a [(Role, Folder)],
+    deadline: Instant,
+}
+
+impl Bench<'_> {
+    /// Runs the builds, then the blocks, up to the first failure.
+    async fn run(&self, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<JobOutput, RunnerError> {
+        let total = job.blocks.len();
+        let builds = job.stages.iter().flat_map(|stage| stage.build.iter().map(|exec| (stage.role, Part::Build, exec)));
+        let blocks = job.blocks.iter().enumerate().map(|(at, block)| (block.role, Part::Block(at), &block.exec));
+        let mut output = JobOutput::default();
+        for (role, part, exec) in builds.chain(blocks) {
+            progress(match part {
+                Part::Build => Progress::Building,
+                Part::Block(done) => Progress::Blocks { done, total },
+            });
+            let ran = self.run_one(role, part, exec).await?;
+            let failed = !ran.exit.is_success();
+            output.ran.push(ran);
+            if failed {
+                return Ok(output);
+            }
+        }
+        progress(Progress::Blocks { done: total, total });
+        Ok(output)
+    }
+
+    async fn run_one(&self, role: Role, part: Part, exec: &Exec) -> Result<Ran, RunnerError> {
+        let folder = self.folder(role)?;
+        let result = exec.result.as_deref().map(|relative| folder.result(relative)).transpose()?;
+        let mut env = self.environment(folder, exec);
+        if let Some(result) = &result {
+            env.insert(RESULT_VARIABLE.into(), result.path().into());
+        }
+        let finished = sandbox::run(Spec {
+            agent: &self.runner.agent,
+            program: self.program(exec),
+            args: &exec.args,
+            folder: folder.path(),
+            env,
+            stdin: &exec.stdin,
+            deadline: self.deadline,
+            output_bytes: OUTPUT_BYTES,
+            limits: self.limits(),
+            hold: Some(self.lock.as_fd()),
+        })
+        .await?;
+        let (result, note) = match result.map(|result| result.read()) {
+            None => (None, None),
+            Some(Ok(content)) => (content, None),
+            Some(Err(note)) => (None, Some(note)),
+        };
+        Ok(ran(role, part, exec, finished, result, note))
+    }
+
+    fn folder(&self, role: Role) -> Result<&Folder, RunnerError> {
+        let found = self.folders.iter().find(|(of, _)| *of == role).map(|(_, folder)| folder);
+        found.ok_or_else(|| RunnerError::Failed(format!("the job has no stage for its {role:?}; give it one")))
+    }
+
+    fn environment(&self, folder: &Folder, exec: &Exec) -> BTreeMap<OsString, OsString> {
+        let mut env = sandbox::scrubbed(std::env::vars_os(), folder.path());
+        env.extend(exec.env.iter().map(|(name, value)| (name.into(), value.into())));
+        env
+    }
+
+    fn program<'a>(&'a self, exec: &'a Exec) -> &'a OsStr {
+        match &exec.program {
+            Program::Named(name) => name.as_ref(),
+            Program::Agent => self.runner.agent.as_os_str(),
+        }
+    }
+
+    /// Returns the limits of a process that starts now. They end what the deadline cannot: a process that hides from it. The
+    /// processor time is what all cores together can spend until then, as it counts every thread.
+    fn limits(&self) -> Limits {
+        let left = self.deadline.saturating_duration_since(Instant::now()).as_secs().saturating_add(5);
+        let cores = available_parallelism().map_or(1, |cores| cores.get() as u64);
+        Limits { cpu_seconds: Some(left.saturating_mul(cores)), file_bytes: Some(FILE_BYTES) }
+    }
+}
+
+fn ran(role: Role, part: Part, exec: &Exec, finished: Finished, result: Option<Vec<u8>>, note: Option<String>) -> Ran {
+    let exit = match finished.end {
+        End::Code(code) => Exit::Code(code),
+        End::Signal(signal) => Exit::Signal(signal),
+        End::TimedOut => Exit::TimedOut,
+    };
+    let mut stderr = finished.stderr.to_text();
+    if let Some(note) = note {
+        if !stderr.is_empty() && !stderr.ends_with('\n') {
+            stderr.push('\n');
+        }
+        stderr.push_str(&format!("[{note}]\n"));
+    }
+    let stdout = finished.stdout.to_text();
+    Ran { role, part, command: command_line(exec), exit, stdout, stderr, result, elapsed: finished.elapsed }
+}
+
+/// Returns the command as a line that a shell would read the same way.
+fn command_line(exec: &Exec) -> String {
+    let program = match &exec.program {
+        Program::Named(name) => name,
+        Program::Agent => "agent",
+    };
+    let words = std::iter::once(program).chain(exec.args.iter().map(String::as_str));
+    words.map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else if word.contains(char::is_control) {
+        format!("$'{}'", word.chars().map(escaped).collect::<String>())
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Spells a character as the quotes `$'…'` of a shell want it.
+fn escaped(c: char) -> String {
+    match c {
+        '\'' | '\\' => format!("\\{c}"),
+        '\n' => r"\n".to_owned(),
+        '\t' => r"\t".to_owned(),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    }
+}
+
+impl From<SandboxError> for RunnerError {
+    fn from(error: SandboxError) -> Self {
+        match &error {
+            SandboxError::NotStarted { source, .. }
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+            {
+                Self::Missing(error.to_string())
+            }
+            SandboxError::Supervisor { .. }
+            | SandboxError::Unready { .. }
+            | SandboxError::NotStarted { .. }
+            | SandboxError::Lost { .. }
+            | SandboxError::Survivors { .. } => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_reads_back_as_the_same_words() {
+        let line = |words: &[&str]| {
+            let exec = Exec {
+                program: Program::Named(words[0].to_owned()),
+                args: words[1..].iter().map(|word| (*word).to_owned()).collect(),
+                env: Vec::new(),
+                stdin: Vec::new(),
+                result: None,
+            };
+            command_line(&exec)
+        };
+        assert_eq!(line(&["cc", "-O3", "--std=c11", "-o", "a.so"]), "cc -O3 --std=c11 -o a.so");
+        assert_eq!(line(&["sh", "-c", "echo $HOME; it's", ""]), r"sh -c 'echo $HOME; it'\''s' ''");
+        assert_eq!(line(&["x", "a\nb\t'\\µ\x1b[2J"]), r"x $'a\nb\t\'\\µ\u001b[2J'");
+        assert_eq!(line(&["x", "*", "~", "µ"]), "x '*' '~' 'µ'");
+    }
+}

@@ -1,0 +1,52 @@
+//! What the near side tells the supervisor, and what it hears back.
+
+use std::os::fd::RawFd;
+
+use serde::{Deserialize, Serialize};
+
+/// What a program may use. Each process has its own share: a descendant inherits the limits, not the rest of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Processor time in seconds, summed over the process's threads. Ends it by `SIGXCPU`.
+    pub cpu_seconds: Option<u64>,
+    /// Size of a file that it writes, in bytes. A write beyond it ends it by `SIGXFSZ`.
+    pub file_bytes: Option<u64>,
+}
+
+/// The supervisor's orders, given on its command line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Orders {
+    /// The process that gives them. With another parent, the supervisor came too late to learn of that one's death.
+    pub(super) parent: i32,
+    /// Where the report goes.
+    pub(super) report: RawFd,
+    /// Kept open until no descendant is left, such as a lock.
+    pub(super) hold: Option<RawFd>,
+    /// What the program may use.
+    pub(super) limits: Limits,
+}
+
+/// The supervisor's last words.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Report {
+    /// How the program ended.
+    pub(super) ending: Ending,
+    /// Descendants that outlived `SIGKILL`.
+    pub(super) survivors: usize,
+}
+
+/// How the program ended. A separate channel carries it, because an exit status of the supervisor could not tell the
+/// program's ends from its own.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Ending {
+    /// By itself.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+    /// The supervisor was told to stop, or its parent died.
+    Stopped,
+    /// The program could not be started: the system's error number.
+    NotStarted(i32),
+    /// The supervisor could not get ready, and started nothing.
+    Unready(String),
+}

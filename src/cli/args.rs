@@ -41,11 +41,14 @@ pub enum Command {
         spec: PathBuf,
     },
     /// The parent of a harness's process.
-    #[command(hide = true, disable_help_flag = true)]
+    #[command(hide = true)]
     Supervise {
-        /// Limits, and the program with its arguments.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<std::ffi::OsString>,
+        /// Limits, and whom to report to.
+        #[arg(long)]
+        orders: String,
+        /// The program with its arguments.
+        #[arg(last = true)]
+        command: Vec<std::ffi::OsString>,
     },
 }
 

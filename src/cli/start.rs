@@ -10,6 +10,8 @@ use super::args::{Cli, Command};
 use super::error::CliError;
 use super::exit::Exit;
 use super::{deploy, report, run, status, stop, tool};
+use crate::harness::native;
+use crate::sandbox::supervise;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -31,8 +33,8 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::report(&args).map(ExitCode::from),
         Command::Tool(args) => tool::tool(args),
         Command::Deploy(args) => deploy::deploy(&args).map(ExitCode::from),
-        Command::Worker { spec } => return crate::harness::worker(&spec),
-        Command::Supervise { args } => return crate::sandbox::supervise(args),
+        Command::Worker { spec } => return native::worker::main(&spec),
+        Command::Supervise { orders, command } => return supervise::main(&orders, command),
     };
     outcome.unwrap_or_else(|error| complain(&error))
 }

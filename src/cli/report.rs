@@ -8,26 +8,26 @@ use super::args::ReportArgs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::start::here;
-use crate::journal::holder;
-use crate::report;
-use crate::session::{SessionError, fold_run, run_folder};
+use super::status::liveness;
+use crate::report::Report;
+use crate::session::{fold_run, run_folder};
 
 pub(super) fn report(args: &ReportArgs) -> Result<Exit, CliError> {
     let folder = run_folder(&here()?, args.run.run.as_deref())?;
-    let live = holder(&folder).map_err(SessionError::from)?.is_some();
+    let liveness = liveness(&folder)?;
     let state = fold_run(&folder)?;
-    let now = Timestamp::now();
+    let report = Report::new(&state, Timestamp::now(), liveness, &folder);
     let mut out = anstream::stdout();
     if let Some(file) = &args.html {
-        std::fs::write(file, report::html(&state, now, live))
+        std::fs::write(file, report.html())
             .map_err(|error| CliError::environment(format!("failed to write {}: {error}", file.display())))?;
         let _ = writeln!(out, "{}", file.display());
     } else if args.json {
-        let value = report::run_json(&state, now, live);
-        let text = serde_json::to_string_pretty(&value).map_err(|error| CliError::internal(error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(&report.json()).map_err(|error| CliError::internal(error.to_string()))?;
         let _ = writeln!(out, "{text}");
     } else {
-        let _ = writeln!(out, "{}", report::run_text(&state, now, live).trim_end());
+        let _ = writeln!(out, "{}", report.text().trim_end());
     }
     Ok(Exit::Ok)
 }

@@ -1,14 +1,15 @@
 //! `agent run` and `agent resume`.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
+use std::path::Path;
 
 use super::args::{Choices, ResumeArgs, RunArgs, ViewArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::logging;
 use super::start::{here, own_path, runtime};
-use crate::report::{Human, Json, Observer, Quiet};
+use crate::report::{Human, Json, Meter, Observer, Quiet};
 use crate::session::{Options, Session, StopFlag, run_folder};
 
 pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
@@ -36,18 +37,18 @@ fn options(choices: Choices, view: ViewArgs) -> Result<Options, CliError> {
         runner: choices.runner,
         max_iterations: choices.max_iterations,
         run_id: None,
-        observer: observer(view),
+        observer: Box::new(move |folder| observer(view, folder)),
         stop: StopFlag::default(),
     })
 }
 
-fn observer(view: ViewArgs) -> Box<dyn Observer> {
+fn observer(view: ViewArgs, folder: &Path) -> Box<dyn Observer> {
     if view.json {
         Box::new(Json::new(std::io::stdout()))
     } else if view.quiet {
-        Box::new(Quiet::new(anstream::stdout()))
+        Box::new(Quiet::new(anstream::stdout(), folder.to_path_buf()))
     } else {
-        Box::new(Human::new(anstream::stdout(), std::io::stderr().is_terminal()))
+        Box::new(Human::new(anstream::stdout(), Meter::stderr(), folder.to_path_buf()))
     }
 }
 

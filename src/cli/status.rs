@@ -1,6 +1,7 @@
 //! `agent status`.
 
 use std::io::Write;
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -9,14 +10,14 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::start::here;
 use crate::journal::holder;
-use crate::report::Status;
+use crate::report::{Liveness, Status};
 use crate::session::{SessionError, fold_run, run_folder};
 
 pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
     let folder = run_folder(&here()?, args.run.run.as_deref())?;
-    let live = holder(&folder).map_err(SessionError::from)?.is_some();
+    let liveness = liveness(&folder)?;
     let state = fold_run(&folder)?;
-    let status = Status::of(&state, Timestamp::now(), live);
+    let status = Status::of(&state, Timestamp::now(), liveness);
     let mut out = anstream::stdout();
     let text = if args.json {
         serde_json::to_string_pretty(&status).map_err(|error| CliError::internal(error.to_string()))?
@@ -25,4 +26,10 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
     };
     let _ = writeln!(out, "{}", text.trim_end());
     Ok(Exit::Ok)
+}
+
+/// Tells whether a process holds the run in `folder`.
+pub(super) fn liveness(folder: &Path) -> Result<Liveness, CliError> {
+    let holder = holder(folder).map_err(SessionError::from)?;
+    Ok(if holder.is_some() { Liveness::Live } else { Liveness::Gone })
 }

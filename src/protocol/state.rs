@@ -357,7 +357,33 @@ pub struct Baseline {
     pub artifacts: Vec<ArtifactRef>,
 }
 
+/// What an event is told against: the part of a state that the event may change, small enough to copy for each one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// Which calls were legal.
+    pub phase: Phase,
+    /// The iteration that was under way.
+    pub iteration: Iteration,
+    /// The intent that had no result.
+    pub pending: Option<Pending>,
+    /// The reason for which the loop was over, once it was.
+    pub closing: Option<StopReason>,
+    /// The baseline's metric, once it was known.
+    pub baseline_us: Option<Micros>,
+}
+
 impl RunState {
+    /// Returns what the next event will be told against.
+    pub fn moment(&self) -> Moment {
+        Moment {
+            phase: self.phase,
+            iteration: self.iteration,
+            pending: self.pending.clone(),
+            closing: self.closing.clone(),
+            baseline_us: self.baseline.as_ref().map(|baseline| baseline.us),
+        }
+    }
+
     /// Returns the text that the kernel file holds by the journal's account.
     pub fn expected_kernel(&self) -> ContentHash {
         self.in_flight.unwrap_or(self.incumbent)

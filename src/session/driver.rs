@@ -8,11 +8,11 @@ use super::error::SessionError;
 use super::open::StopFlag;
 use super::transcript::Transcript;
 use super::{deploy, marks};
-use crate::journal::{Journal, Snapshots};
+use crate::journal::{Journal, Snapshots, atomic_write};
 use crate::mission::Mission;
 use crate::model::{CallResult, Model, ModelError, View};
 use crate::protocol::{Caller, Decision, Event, Forbidden, Pending, RevertCause, RunState, Step, StopReason};
-use crate::report::Observer;
+use crate::report::{Liveness, Observer, Report};
 use crate::tools::{Bench, Readable};
 use crate::workspace::Workspace;
 
@@ -78,10 +78,10 @@ impl Session {
     /// the session ends, and the run goes on from what the disk holds.
     pub(super) fn record(&mut self, event: Event) -> Result<(), SessionError> {
         let now = now();
-        let phase = self.state.phase;
+        let before = self.state.moment();
         self.state.apply(now, &event).map_err(|source| SessionError::Fold { folder: self.folder.clone(), source })?;
         let appended = self.journal.append(now, &event)?;
-        self.observer.event(phase, &event, &appended.line, &self.state);
+        self.observer.event(&before, &event, &appended.line, &self.state);
         Ok(())
     }
 
@@ -163,6 +163,7 @@ impl Session {
         self.record(Event::IterationFinished { iteration: self.state.iteration, decision, cause })?;
         if decision == Decision::Keep {
             marks::write(&self.folder, &self.state)?;
+            self.write_page();
         }
         Ok(())
     }
@@ -170,7 +171,17 @@ impl Session {
     /// Ends the run.
     fn end(&mut self, reason: StopReason) -> Result<(), SessionError> {
         self.record(Event::RunStopped { reason })?;
-        marks::write(&self.folder, &self.state)
+        marks::write(&self.folder, &self.state)?;
+        self.write_page();
+        Ok(())
+    }
+
+    /// Writes the report as a page. It is a view: where it cannot be written, the run is none the worse.
+    fn write_page(&self) {
+        let page = Report::new(&self.state, now(), Liveness::Live, &self.folder).html();
+        if let Err(error) = atomic_write(&self.folder.join("report.html"), page.as_bytes()) {
+            tracing::warn!("the report's page was not written: {error}");
+        }
     }
 }
 

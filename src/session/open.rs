@@ -71,8 +71,8 @@ pub struct Options {
     pub max_iterations: Option<u32>,
     /// Instead of a name made from kernel and time.
     pub run_id: Option<RunId>,
-    /// Who watches.
-    pub observer: Box<dyn Observer>,
+    /// Makes the one who watches, for a run with this folder.
+    pub observer: Box<dyn FnOnce(&Path) -> Box<dyn Observer>>,
     /// The user's wish to stop.
     pub stop: StopFlag,
 }
@@ -137,8 +137,8 @@ impl Session {
         let state = RunState::start(started, &event)
             .map_err(|source| SessionError::NoStart { folder: folder.clone(), source })?;
         let appended = journal.append(started, &event)?;
-        let mut observer = options.observer;
-        observer.event(state.phase, &event, &appended.line, &state);
+        let mut observer = (options.observer)(&folder);
+        observer.event(&state.moment(), &event, &appended.line, &state);
         let bench = Bench {
             harness: bench_harness,
             runner,
@@ -185,7 +185,7 @@ impl Session {
         let budget =
             options.max_iterations.map(|iterations| Budget { iterations: Some(iterations), ..run.terms.budget });
         let over = state.stop.clone();
-        let observer = options.observer;
+        let observer = (options.observer)(folder);
         let mut session = Self::assemble(
             state,
             journal,

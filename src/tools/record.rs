@@ -15,7 +15,6 @@ use crate::workspace::{Workspace, WorkspaceError};
 const MOST_OUTPUT: usize = 64 * 1024;
 
 /// What an artifact says beside the measurement itself.
-#[derive(Debug)]
 pub struct Context<'a> {
     /// The kernel's repository.
     pub workspace: &'a Workspace,

@@ -1,7 +1,5 @@
 //! The curve of the best metric over the iterations, and its drawing in text.
 
-use std::iter::successors;
-
 use crate::protocol::{Finding, IterationRecord, RunState};
 
 use super::text::micros;
@@ -88,7 +86,7 @@ impl<'a> Curve<'a> {
             (0..width).for_each(|x| canvas.put(x, row(target), '┄'));
         }
         let mut before = self.baseline;
-        for (place, best) in successors(Some(0), |place| Some(place + 1)).zip(self.bests()) {
+        for (place, best) in self.bests().enumerate() {
             let (start, end) = (column(place), column(place + 1).min(width));
             (start..end.max(start + 1)).for_each(|x| canvas.put(x, row(best), '─'));
             if row(before) != row(best) {

@@ -6,7 +6,7 @@ use crate::protocol::Decision;
 
 use super::curve::Curve;
 use super::rows;
-use super::run::{Report, ratio_note};
+use super::run::{RATIO_NOTE, Report};
 use super::style::Tone;
 use super::svg;
 use super::text::{one_line, short_sha};
@@ -86,7 +86,12 @@ impl Report<'_> {
             }
             page.push_str("</tr>\n");
         }
-        write!(page, "</tbody>\n</table>\n</div>\n<p class=\"note\">{}</p>\n</section>\n", escape(&ratio_note())).ok();
+        write!(
+            page,
+            "</tbody>\n</table>\n</div>\n<p class=\"note\">{}</p>\n</section>\n",
+            escape(&RATIO_NOTE.join(" "))
+        )
+        .ok();
     }
 
     fn commits_list(&self, page: &mut String) {

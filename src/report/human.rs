@@ -1,7 +1,7 @@
 //! The live view for a person.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::protocol::{Event, RunState};
 use crate::runner::Progress;
@@ -22,21 +22,36 @@ pub struct Human<W> {
     out: Outlet<W>,
     meter: Meter,
     folder: PathBuf,
+    last: Printed,
+}
+
+/// What was printed last: two blocks share the empty line between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Printed {
+    Line,
+    Block,
 }
 
 impl<W: Write> Human<W> {
     /// Returns an observer that writes styled text to `out`; the run's files lie in `folder`.
     pub fn new(out: W, meter: Meter, folder: PathBuf) -> Self {
-        Self { out: Outlet::new(out), meter, folder }
+        Self { out: Outlet::new(out), meter, folder, last: Printed::Line }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.print(&format!("{text}\n"));
+        self.last = Printed::Line;
+    }
+
+    fn block(&mut self, text: &str) {
+        let gap = if self.last == Printed::Block { "" } else { "\n" };
+        self.print(&format!("{gap}{text}\n"));
+        self.last = Printed::Block;
     }
 
     fn print(&mut self, text: &str) {
         let out = &mut self.out;
         self.meter.aside(|| out.put(text));
-    }
-
-    fn block(&mut self, text: &str) {
-        self.print(&format!("\n{text}\n"));
     }
 }
 
@@ -46,7 +61,7 @@ impl<W: Write> Observer for Human<W> {
         self.meter.end();
         if let Some((tone, text)) = steps::step(before, event, after) {
             let mark = if matches!(tone, Tone::Warn | Tone::Bad) { '!' } else { '·' };
-            self.print(&format!("{}\n", tone.paint(&format!("{mark} {text}"))));
+            self.line(&tone.paint(&format!("{mark} {text}")));
         }
         match event {
             Event::RunStarted(_) => self.block(&opening(after)),
@@ -73,7 +88,7 @@ impl<W: Write> Observer for Human<W> {
     }
 
     fn note(&mut self, text: &str) {
-        self.print(&format!("{}\n", Tone::Faint.paint(&format!("· {}", one_line(text, LINE)))));
+        self.line(&Tone::Faint.paint(&format!("· {}", one_line(text, LINE))));
     }
 }
 
@@ -92,14 +107,13 @@ fn opening(state: &RunState) -> String {
     block.text()
 }
 
-fn ending(state: &RunState, folder: &std::path::Path) -> String {
+fn ending(state: &RunState, folder: &Path) -> String {
     let report = Report::new(state, state.last_event, Liveness::Gone, folder);
-    let lead = words::lead(state);
     let status = &report.status;
     let reason = status.stop_detail.as_deref().map(|detail| one_line(detail, 600)).unwrap_or_default();
     let mut block = Block::new(format!("{} {reason}", Tone::Strong.paint("run over:")));
     block
-        .row("Result", format!("{} {}", lead.tone.paint(&lead.short), lead.long))
+        .row("Result", words::lead(state).sentence())
         .row("Decisions", format!("{} kept, {} reverted", status.keeps, status.reverts))
         .row("Commits", format!("{} on branch {}", status.commits.len(), one_line(&status.branch, 100)))
         .row("Time", status.time())

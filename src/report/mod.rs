@@ -9,9 +9,11 @@ mod style;
 mod words;
 mod iteration;
 mod status;
+mod screen;
 mod curve;
 mod rows;
 mod run;
+mod data;
 mod svg;
 mod html;
 mod meter;
@@ -21,6 +23,7 @@ mod human;
 #[cfg(test)]
 mod night;
 
+pub use data::*;
 pub use human::*;
 pub use iteration::*;
 pub use meter::*;

@@ -104,10 +104,15 @@ impl Night {
     pub(super) fn measure(&mut self, purpose: Purpose, candidate: f64, incumbent: f64) -> &mut Self {
         let spec = self.spec(purpose);
         let pairs = self.state.run.terms.profiles.get(purpose.profile()).pairs;
-        let blocks = |value: f64| (0..pairs).map(|i| us(value * (1.0 + f64::from(i) * 1e-3))).collect::<Vec<_>>();
-        let side = |kernel, value| Side { kernel, us: us(value), blocks: blocks(value), cases: Vec::new() };
-        let other = spec.incumbent.map(|kernel| side(kernel, incumbent));
-        let this = side(spec.candidate, candidate);
+        // The two sides' noise is not the same, so that the intervals have a width.
+        let side = |kernel, value: f64, stride: u32| Side {
+            kernel,
+            us: us(value),
+            blocks: (0..pairs).map(|i| us(value * (1.0 + f64::from(i * stride % 10) * 1e-3))).collect(),
+            cases: Vec::new(),
+        };
+        let other = spec.incumbent.map(|kernel| side(kernel, incumbent, 3));
+        let this = side(spec.candidate, candidate, 7);
         let comparison = other.as_ref().and_then(|other| compare(&other.blocks, &this.blocks, 0.01));
         let cpu = self.state.run.terms.gpu.is_cpu();
         let name = if cpu { "cpu (AMD EPYC 9654)" } else { "NVIDIA B200" };

@@ -85,7 +85,7 @@ impl<W: Write> Quiet<W> {
 impl<W: Write> Observer for Quiet<W> {
     fn event(&mut self, before: &RunState, event: &Event, _line: &str, after: &RunState) {
         if let Event::RunStopped { .. } = event {
-            let summary = Report::new(after, after.last_event, Liveness::Live, &self.folder).summary();
+            let summary = Report::new(after, after.last_event, Liveness::Gone, &self.folder).summary();
             self.out.put(&format!("{summary}\n"));
         } else if let Some((Tone::Bad, text)) = steps::step(before, event, after) {
             self.out.put(&format!("{}\n", Tone::Bad.paint(&text)));

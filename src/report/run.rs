@@ -4,10 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde::Serialize;
 
-use crate::protocol::{ArtifactRef, Budget, ContentHash, Figure, IterationRecord, RunState};
-use crate::stats::COVERAGE;
+use crate::protocol::{Budget, RunState};
 
 use super::curve::Curve;
 use super::rows;
@@ -24,61 +22,17 @@ pub struct Report<'a> {
     pub(super) folder: &'a Path,
 }
 
-/// The report for programs: [`Report::json`].
-#[derive(Clone, Debug, Serialize)]
-pub struct ReportData<'a> {
-    /// The same object that `agent status --json` prints.
-    pub status: &'a Status,
-    /// What may be spent.
-    pub budget: &'a Budget,
-    /// The duel of the best kernel against the one found, where one was made.
-    pub headline: Option<HeadlineData<'a>>,
-    /// The records of the baseline's test and benchmark.
-    pub baseline_artifacts: &'a [ArtifactRef],
-    /// The iterations that are over, with their findings.
-    pub iterations: &'a [IterationRecord],
-    /// The plan for the next change.
-    pub next_step: Option<&'a str>,
-}
-
-/// The last duel, for programs.
-#[derive(Clone, Debug, Serialize)]
-pub struct HeadlineData<'a> {
-    /// The best kernel's text.
-    pub kernel: ContentHash,
-    /// Its figures; the incumbent is the kernel as found. Null where the duel gave none.
-    pub result: Option<&'a Figure>,
-    /// The record; null where the infrastructure failed.
-    pub artifact: Option<&'a ArtifactRef>,
-}
-
 impl<'a> Report<'a> {
     /// Returns the report of the run whose files lie in `folder`, at the time `now`.
     pub fn new(state: &'a RunState, now: Timestamp, liveness: Liveness, folder: &'a Path) -> Self {
         Self { state, status: Status::of(state, now, liveness), folder }
     }
 
-    /// Returns the report as an object for programs.
-    pub fn json(&self) -> ReportData<'_> {
-        ReportData {
-            status: &self.status,
-            budget: &self.state.run.terms.budget,
-            headline: words::present_headline(self.state).map(|headline| HeadlineData {
-                kernel: headline.kernel,
-                result: headline.result.as_ref(),
-                artifact: Some(&headline.artifact).filter(|artifact| !artifact.path.is_empty()),
-            }),
-            baseline_artifacts: self.state.baseline.as_ref().map_or(&[], |baseline| &baseline.artifacts),
-            iterations: &self.state.ledger,
-            next_step: words::next_step(self.state),
-        }
-    }
-
     /// Returns the report for a person, as styled lines.
     pub fn text(&self) -> String {
         let state = self.state;
         let lead = words::lead(state);
-        let mut block = Block::new(format!("{}: {}", lead.tone.paint(&lead.short), lead.long));
+        let mut block = Block::new(lead.sentence());
         for (label, value) in self.facts() {
             block.row(label, value);
         }
@@ -91,8 +45,7 @@ impl<'a> Report<'a> {
         if !state.ledger.is_empty() {
             section(&mut text, "iterations");
             lines(&mut text, rows::table(state));
-            let note = ratio_note();
-            lines(&mut text, [Tone::Faint.paint(&note)]);
+            lines(&mut text, RATIO_NOTE.map(|line| Tone::Faint.paint(line)));
         }
         self.commits(&mut text);
         self.closing(&mut text);
@@ -131,7 +84,7 @@ impl<'a> Report<'a> {
     pub(super) fn budget_rows(&self) -> Vec<(&'static str, String, String)> {
         let (status, counters) = (&self.status, &self.state.counters);
         let Budget { iterations, wall_ms, tokens, usd, no_progress, infra_failures } = self.state.run.terms.budget;
-        let limit = |limit: Option<String>| limit.unwrap_or_else(|| "no limit".to_owned());
+        let limit = |limit: Option<String>| limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit}"));
         let count = |limit: Option<u32>| limit.map(|limit| thousands(limit.into()));
         let spent = status.tokens.prompt.saturating_add(status.tokens.completion);
         vec![
@@ -148,7 +101,7 @@ impl<'a> Report<'a> {
         section(text, "budget, spent of allowed");
         let rows = self.budget_rows();
         let width = rows.iter().map(|(_, spent, _)| spent.chars().count()).max().unwrap_or(0);
-        lines(text, rows.iter().map(|(name, spent, limit)| format!("{name:<14}  {spent:>width$}  of {limit}")));
+        lines(text, rows.iter().map(|(name, spent, limit)| format!("{name:<14}  {spent:>width$}  {limit}")));
     }
 
     fn commits(&self, text: &mut String) {
@@ -186,27 +139,19 @@ impl<'a> Report<'a> {
 
     /// Returns the run's end in one line: result, reason, commits.
     pub fn summary(&self) -> String {
-        let lead = words::lead(self.state);
+        let lead = words::lead(self.state).sentence();
         let commits = counted(self.status.commits.len() as u64, "commit");
         let branch = one_line(&self.status.branch, 100);
         let (id, ending) = (&self.status.run_id, self.ending());
-        let result = if self.status.headline.is_some() {
-            format!("{} {}", lead.tone.paint(&lead.short), lead.long)
-        } else {
-            format!("{}: {}", lead.tone.paint(&lead.short), lead.long)
-        };
-        format!("run {id}: {ending}; {result}; {commits} on {branch}; {}", words::device_of(self.state))
+        format!("run {id}: {ending}; {lead}; {commits} on {branch}; {}", words::device_of(self.state))
     }
 }
 
-/// What the ratios of the table mean.
-pub(super) fn ratio_note() -> String {
-    format!(
-        "a ratio is the incumbent's time over the candidate's, from paired blocks of one duel: above 1 is faster; \
-         intervals aim at {}%, which takes 6 pairs or more",
-        COVERAGE * 100.0
-    )
-}
+/// What the ratios of the table mean, in two lines.
+pub(super) const RATIO_NOTE: [&str; 2] = [
+    "A ratio is the incumbent's time over the candidate's, from paired blocks of one duel: above 1 is faster.",
+    "Intervals cover it with 95% where there are pairs enough, and are the widest possible ones below that.",
+];
 
 fn section(text: &mut String, title: &str) {
     writeln!(text, "\n{}", Tone::Strong.paint(title)).ok();
@@ -231,22 +176,6 @@ mod tests {
     #[test]
     fn a_night_that_reached_its_target_leads_with_the_measured_ratio() {
         insta::assert_snapshot!(text(&Night::success()));
-    }
-
-    #[test]
-    fn the_object_has_the_status_the_findings_and_the_headline() {
-        let night = Night::success();
-        let report = Report::new(&night.state, night.now(), Liveness::Gone, Path::new("/runs/night-1"));
-        let json = serde_json::to_value(report.json()).unwrap();
-        let mut keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
-        keys.sort_unstable();
-        assert_eq!(keys, ["baseline_artifacts", "budget", "headline", "iterations", "next_step", "status"]);
-        assert_eq!(json["status"], serde_json::to_value(&report.status).unwrap());
-        assert_eq!(json["iterations"][0]["test"]["failed"]["failure"], "wrong_answer");
-        assert_eq!(json["iterations"][1]["final"]["passed"]["comparison"]["verdict"], "improved");
-        assert_eq!(json["headline"]["result"]["us"], json["status"]["headline"]["final_us"]);
-        assert_eq!(json["headline"]["artifact"]["path"], "headline/headline.txt");
-        assert_eq!(json["next_step"], "pipeline the loads");
     }
 
     #[test]
@@ -316,7 +245,7 @@ mod tests {
         night.baseline(812.0).kept("unroll", 812.0, 500.0, "");
         night.apply(Event::Closing { reason: StopReason::Budget { budget: BudgetKind::Wall } });
         night.measure(Purpose::Headline, 812.0, 812.0);
-        assert!(text(&night).starts_with("1.000x: the speed of the kernel as found"));
+        assert!(text(&night).starts_with("1.000x the speed of the kernel as found"));
         assert!(text(&night).contains("no sure gain"));
     }
 

@@ -1,6 +1,8 @@
 //! One short line for each event that a person wants to see.
 
-use crate::protocol::{Event, MeasureSpec, Outcome, Pending, Phase, Purpose, RunState, StopReason, StopSource};
+use crate::protocol::{
+    Budget, Event, Figure, MeasureSpec, Outcome, Pending, Phase, Purpose, RunState, StopReason, StopSource,
+};
 
 use super::style::Tone;
 use super::text::{LINE, counted, dollars, duration, one_line, or_dash, short_sha, thousands};
@@ -13,10 +15,7 @@ const OUTPUT_LINES: usize = 6;
 pub(super) fn step(before: &RunState, event: &Event, after: &RunState) -> Option<(Tone, String)> {
     let folder = before.iteration.folder();
     Some(match event {
-        Event::RunResumed { pid, budget } => {
-            let raised = if budget.is_some() { ", with a new budget" } else { "" };
-            (Tone::Plain, format!("resumed in phase {} by process {pid}{raised}", after.phase.name()))
-        }
+        Event::RunResumed { pid, budget } => (Tone::Plain, resumed(*pid, budget.as_ref(), after)),
         Event::DeployStarted { command, .. } => (Tone::Plain, format!("deploy: {}", one_line(command, LINE))),
         Event::DeployFinished { exit_code: 0, .. } => (Tone::Good, "deploy done".to_owned()),
         Event::DeployFinished { exit_code, output } => (Tone::Bad, deploy_failed(*exit_code, output)),
@@ -62,7 +61,11 @@ pub(super) fn step(before: &RunState, event: &Event, after: &RunState) -> Option
             (Tone::Warn, format!("somebody else edited the kernel file; their text is safe in {rescued}"))
         }
         Event::Closing { reason } => {
-            (Tone::Strong, format!("the loop is over ({reason}); the best kernel now meets the original"))
+            let why = match reason {
+                StopReason::TargetReached => "the best kernel claims the target".to_owned(),
+                other => format!("the loop is over, {other}"),
+            };
+            (Tone::Strong, format!("{why}: it now meets the original in one last duel"))
         }
         Event::StopRequested { by } => {
             let how = match by {
@@ -87,7 +90,7 @@ pub(super) fn step(before: &RunState, event: &Event, after: &RunState) -> Option
 pub(super) fn task(event: &Event, after: &RunState) -> Option<String> {
     match event {
         Event::DeployStarted { .. } => Some("deploying".to_owned()),
-        Event::TurnStarted {} => Some(format!("asking the model, {}", after.phase.name())),
+        Event::TurnStarted {} => Some(format!("asking the model ({})", after.phase.name())),
         Event::MeasureStarted(spec) => Some(name(spec, after)),
         _ => None,
     }
@@ -103,11 +106,19 @@ fn name(spec: &MeasureSpec, state: &RunState) -> String {
     }
 }
 
+fn resumed(pid: u32, budget: Option<&Budget>, after: &RunState) -> String {
+    let (phase, kept) = (after.phase.name(), after.counters.keeps);
+    let done = counted(after.ledger.len() as u64, "iteration");
+    let best = after.best_us.map(|us| format!(", best {us}")).unwrap_or_default();
+    let raised = if budget.is_some() { ", with a new budget" } else { "" };
+    format!("resumed by process {pid} in phase {phase}{raised}: {done} so far, {kept} kept{best}")
+}
+
 fn measured(spec: &MeasureSpec, outcome: &Outcome, before: &RunState, after: &RunState) -> (Tone, String) {
     let name = name(spec, before);
     match outcome {
         Outcome::Measured { candidate, incumbent, comparison, .. } => {
-            let figure = crate::protocol::Figure {
+            let figure = Figure {
                 us: candidate.us,
                 incumbent_us: incumbent.as_ref().map(|side| side.us),
                 comparison: comparison.clone(),

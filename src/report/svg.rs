@@ -23,9 +23,9 @@ pub(super) fn svg(curve: &Curve<'_>, metric: &str) -> String {
     if let Some(target) = curve.target {
         let (y, x) = (y(curve, target), WIDTH - RIGHT);
         writeln!(svg, "<line class=\"target\" x1=\"{LEFT}\" x2=\"{x}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>").ok();
-        let (above, label) = (y - 5.0, micros(target));
-        writeln!(svg, "<text class=\"target\" x=\"{x}\" y=\"{above:.1}\" text-anchor=\"end\">target {label}</text>")
-            .ok();
+        // At the left the curve is still far from it.
+        let (x, above, label) = (LEFT + 12.0, y - 5.0, micros(target));
+        writeln!(svg, "<text class=\"target\" x=\"{x}\" y=\"{above:.1}\">target {label}</text>").ok();
     }
     writeln!(svg, "<path class=\"best\" d=\"{}\"/>", path(curve)).ok();
     let start = y(curve, curve.baseline);

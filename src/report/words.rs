@@ -60,11 +60,10 @@ pub(super) fn target(state: &RunState) -> String {
     }
 }
 
-/// Says which model's word comes next: the plan of the iteration under way, else of the last one that has any.
+/// Returns the plan for the next change: that of the iteration under way, before its first analysis the last one's.
 pub(super) fn next_step(state: &RunState) -> Option<&str> {
-    let current = Some(state.current.next_step.as_str());
-    let past = state.ledger.iter().rev().map(|record| record.next_step.as_str());
-    current.into_iter().chain(past).find(|step| !step.trim().is_empty())
+    let plans = [Some(&state.current.next_step), state.ledger.last().map(|record| &record.next_step)];
+    plans.into_iter().flatten().map(|plan| plan.trim()).find(|plan| !plan.is_empty())
 }
 
 /// The last duel of the present best kernel against the original; one of an earlier best does not count.
@@ -77,10 +76,19 @@ pub(super) fn present_headline(state: &RunState) -> Option<&Headline> {
 pub(super) struct Lead {
     /// A figure, or that there is none.
     pub(super) short: String,
+    /// Stands between the two in a sentence.
+    link: &'static str,
     /// What it means, or why there is none.
     pub(super) long: String,
     /// Whether it is a success.
     pub(super) tone: Tone,
+}
+
+impl Lead {
+    /// Returns both in one styled sentence.
+    pub(super) fn sentence(&self) -> String {
+        format!("{}{}{}", self.tone.paint(&self.short), self.link, self.long)
+    }
 }
 
 /// Says what the night brought: the last duel against the original, or that none was made and why.
@@ -92,6 +100,7 @@ pub(super) fn lead(state: &RunState) -> Lead {
         let original = figure.incumbent_us.map(Micros::get).map(micros).unwrap_or_default();
         return Lead {
             short: times(found.ratio),
+            link: " ",
             long: format!(
                 "the speed of the kernel as found, interval {}: {original} to {} in one duel of {}{doubt}",
                 interval(found.low, found.high),
@@ -101,7 +110,7 @@ pub(super) fn lead(state: &RunState) -> Lead {
             tone: if sure { Tone::Good } else { Tone::Warn },
         };
     }
-    Lead { short: "no measured speed-up".to_owned(), long: why_none(state), tone: Tone::Warn }
+    Lead { short: "no measured speed-up".to_owned(), link: ": ", long: why_none(state), tone: Tone::Warn }
 }
 
 fn why_none(state: &RunState) -> String {
@@ -109,7 +118,7 @@ fn why_none(state: &RunState) -> String {
         return "the kernel as found has not been measured".to_owned();
     }
     if state.counters.keeps == 0 {
-        return "no change was kept so far; the best kernel is the one found".to_owned();
+        return "no change was kept; the best kernel is the one found".to_owned();
     }
     match (present_headline(state), &state.stop) {
         (Some(headline), _) if headline.artifact.path.is_empty() => {

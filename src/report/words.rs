@@ -1,0 +1,134 @@
+//! The sentences that every report shares: figures, devices, targets, and the headline.
+
+use crate::protocol::{Figure, Finding, Gpu, Headline, Micros, RunState, Target};
+
+use super::style::Tone;
+use super::text::{ROW, counted, micros, one_line, times};
+
+/// Says where the figures come from. A mission for the host's processor is never mistaken for one on a GPU.
+pub(super) fn device(name: Option<&str>, gpu: &Gpu) -> String {
+    let name = name.map(|name| one_line(name, 80));
+    match (name, gpu.is_cpu()) {
+        (Some(name), true) => format!("measured on the cpu, not on a GPU: {name}"),
+        (Some(name), false) => name,
+        (None, true) => "no measurement yet; the mission measures on the cpu, not on a GPU".to_owned(),
+        (None, false) => format!("no measurement yet; the mission asks for {}", one_line(&gpu.0, 80)),
+    }
+}
+
+/// Says where a run's figures come from.
+pub(super) fn device_of(state: &RunState) -> String {
+    device(state.device.as_deref(), &state.run.terms.gpu)
+}
+
+/// Says what a benchmark found: `412.3 µs, incumbent 812.0 µs · 1.970x [1.951, 1.985] · improved · 10 pairs`.
+pub(super) fn figure(figure: &Figure) -> String {
+    let mut text = figure.us.to_string();
+    if let Some(incumbent) = figure.incumbent_us {
+        text.push_str(&format!(", incumbent {incumbent}"));
+    }
+    if let Some(found) = &figure.comparison {
+        let (ratio, interval) = (times(found.ratio), interval(found.low, found.high));
+        text.push_str(&format!(" · {ratio} {interval} · {} · {}", found.verdict, counted(found.pairs.into(), "pair")));
+    }
+    text
+}
+
+/// Returns an interval of a ratio.
+pub(super) fn interval(low: f64, high: f64) -> String {
+    format!("[{low:.3}, {high:.3}]")
+}
+
+/// Says what a measurement found.
+pub(super) fn finding(found: Option<&Finding>) -> String {
+    match found {
+        None => "not run".to_owned(),
+        Some(Finding::Passed(passed)) => figure(passed),
+        Some(Finding::Failed { failure, message }) => format!("failed, {failure}: {}", one_line(message, ROW)),
+    }
+}
+
+/// Says what ends the run as a success.
+pub(super) fn target(state: &RunState) -> String {
+    let metric = state.run.terms.metric;
+    match state.run.terms.target {
+        Target::Us(us) => format!("{metric} of at most {us}"),
+        Target::Speedup(factor) => {
+            let us = state.target_us().map(|us| format!(", {metric} of at most {}", micros(us))).unwrap_or_default();
+            format!("{} the speed of the kernel as found{us}", times(factor))
+        }
+    }
+}
+
+/// Returns the plan for the next change: that of the iteration under way, before its first analysis the last one's.
+pub(super) fn next_step(state: &RunState) -> Option<&str> {
+    let plans = [Some(&state.current.next_step), state.ledger.last().map(|record| &record.next_step)];
+    plans.into_iter().flatten().map(|plan| plan.trim()).find(|plan| !plan.is_empty())
+}
+
+/// The last duel of the present best kernel against the original; one of an earlier best does not count.
+pub(super) fn present_headline(state: &RunState) -> Option<&Headline> {
+    state.headline.as_ref().filter(|headline| headline.kernel == state.incumbent)
+}
+
+/// The run's result in a few words.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Lead {
+    /// A figure, or that there is none.
+    pub(super) short: String,
+    /// Stands between the two in a sentence.
+    link: &'static str,
+    /// What it means, or why there is none.
+    pub(super) long: String,
+    /// Whether it is a success.
+    pub(super) tone: Tone,
+}
+
+impl Lead {
+    /// Returns both in one styled sentence.
+    pub(super) fn sentence(&self) -> String {
+        format!("{}{}{}", self.tone.paint(&self.short), self.link, self.long)
+    }
+}
+
+/// Says what the night brought: the last duel against the original, or that none was made and why.
+pub(super) fn lead(state: &RunState) -> Lead {
+    let figures = present_headline(state).and_then(|headline| headline.result.as_ref());
+    if let Some((figure, found)) = figures.and_then(|figure| Some((figure, figure.comparison.as_ref()?))) {
+        let sure = found.low > 1.0;
+        let doubt = if sure { "" } else { "; the interval does not exclude 1: no sure gain" };
+        let original = figure.incumbent_us.map(Micros::get).map(micros).unwrap_or_default();
+        return Lead {
+            short: times(found.ratio),
+            link: " ",
+            long: format!(
+                "the speed of the kernel as found, interval {}: {original} to {} in one duel of {}{doubt}",
+                interval(found.low, found.high),
+                figure.us,
+                counted(found.pairs.into(), "pair"),
+            ),
+            tone: if sure { Tone::Good } else { Tone::Warn },
+        };
+    }
+    Lead { short: "no measured speed-up".to_owned(), link: ": ", long: why_none(state), tone: Tone::Warn }
+}
+
+fn why_none(state: &RunState) -> String {
+    if state.baseline.is_none() {
+        return "the kernel as found has not been measured".to_owned();
+    }
+    if state.counters.keeps == 0 {
+        return "no change was kept; the best kernel is the one found".to_owned();
+    }
+    match (present_headline(state), &state.stop) {
+        (Some(headline), _) if headline.artifact.path.is_empty() => {
+            "the last duel against the original failed for reasons of the infrastructure".to_owned()
+        }
+        (Some(headline), _) => format!(
+            "the best kernel gave no figure in the last duel against the original, see {}",
+            one_line(&headline.artifact.path, 80)
+        ),
+        (None, None) => "the best kernel meets the original in one last duel when the loop is over".to_owned(),
+        (None, Some(_)) => "the run ended before the best kernel met the original in one last duel".to_owned(),
+    }
+}

@@ -111,7 +111,8 @@ fn keep_needs_the_evidence_of_its_phase_and_revert_is_always_accepted() {
             next_step: String::new(),
         };
         let timestamp = machine.now();
-        let started = Event::AnalysisStarted { by: Caller::Code, artifact: path.clone(), length: 0, timestamp, analysis };
+        let started =
+            Event::AnalysisStarted { by: Caller::Code, artifact: path.clone(), length: 0, timestamp, analysis };
         machine.must(started);
         let artifact = ArtifactRef { path, hash: ContentHash::of(b"x") };
         assert!(machine.apply(Event::AnalysisFinished { artifact, overhead_us: 0 }).is_err(), "{phase:?} {world:?}");
@@ -313,10 +314,8 @@ fn a_stopped_run_goes_on_and_counts_on() {
 
 #[test]
 fn a_model_that_only_talks_spends_iterations() {
-    let mut machine = Machine::with(
-        Budget { iterations: Some(2), ..Budget::default() },
-        Target::Us(Micros::new(1e-9).unwrap()),
-    );
+    let mut machine =
+        Machine::with(Budget { iterations: Some(2), ..Budget::default() }, Target::Us(Micros::new(1e-9).unwrap()));
     machine.settle(GOOD);
     for _ in 0..2 * STUCK_TURNS {
         assert_eq!(machine.state.next(machine.now()), Step::Ask);

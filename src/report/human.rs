@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::protocol::Moment;
 use crate::protocol::{Event, RunState};
 use crate::runner::Progress;
 
@@ -56,7 +57,7 @@ impl<W: Write> Human<W> {
 }
 
 impl<W: Write> Observer for Human<W> {
-    fn event(&mut self, before: &RunState, event: &Event, _line: &str, after: &RunState) {
+    fn event(&mut self, before: &Moment, event: &Event, _line: &str, after: &RunState) {
         // Whatever was under way has come to its event.
         self.meter.end();
         if let Some((tone, text)) = steps::step(before, event, after) {
@@ -71,7 +72,7 @@ impl<W: Write> Observer for Human<W> {
                 }
             }
             Event::RunStopped { .. } => self.block(&ending(after, &self.folder)),
-            _ if before.baseline.is_none() => {
+            _ if before.baseline_us.is_none() => {
                 if let Some(report) = baseline_report(after) {
                     self.block(&report);
                 }

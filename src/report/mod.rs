@@ -18,6 +18,7 @@ mod svg;
 mod html;
 mod meter;
 mod steps;
+mod outcome;
 mod observer;
 mod human;
 #[cfg(test)]
@@ -28,5 +29,6 @@ pub use human::*;
 pub use iteration::*;
 pub use meter::*;
 pub use observer::*;
+pub use outcome::*;
 pub use run::*;
 pub use status::*;

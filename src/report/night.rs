@@ -85,7 +85,7 @@ impl Night {
     /// Shows the whole night to an observer. The journal's lines are stand-ins.
     pub(super) fn show(&self, observer: &mut dyn Observer) {
         for (place, (before, event, after)) in self.seen.iter().enumerate() {
-            observer.event(before, event, &format!("{{\"seq\":{place}}}"), after);
+            observer.event(&before.moment(), event, &format!("{{\"seq\":{place}}}"), after);
         }
     }
 

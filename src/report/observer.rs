@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
+use crate::protocol::Moment;
 use crate::protocol::{Event, RunState};
 use crate::runner::Progress;
 
@@ -13,8 +14,9 @@ use super::style::Tone;
 
 /// Watches a run from outside: nothing that it does or fails to do changes the run.
 pub trait Observer {
-    /// An event is in the journal as `line`; it led from `before` to `after`. For a run's first event both are the same.
-    fn event(&mut self, before: &RunState, event: &Event, line: &str, after: &RunState);
+    /// An event is in the journal as `line`; it led from the moment `before` to the state `after`. For a run's first event
+    /// both are of the same state.
+    fn event(&mut self, before: &Moment, event: &Event, line: &str, after: &RunState);
 
     /// The measurement under way has come so far.
     fn progress(&mut self, progress: Progress);
@@ -58,7 +60,7 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write> Observer for Json<W> {
-    fn event(&mut self, _before: &RunState, _event: &Event, line: &str, _after: &RunState) {
+    fn event(&mut self, _before: &Moment, _event: &Event, line: &str, _after: &RunState) {
         let line = line.strip_suffix('\n').unwrap_or(line);
         self.out.put(&format!("{line}\n"));
     }
@@ -83,7 +85,7 @@ impl<W: Write> Quiet<W> {
 }
 
 impl<W: Write> Observer for Quiet<W> {
-    fn event(&mut self, before: &RunState, event: &Event, _line: &str, after: &RunState) {
+    fn event(&mut self, before: &Moment, event: &Event, _line: &str, after: &RunState) {
         if let Event::RunStopped { .. } = event {
             let summary = Report::new(after, after.last_event, Liveness::Gone, &self.folder).summary();
             self.out.put(&format!("{summary}\n"));
@@ -132,7 +134,7 @@ mod tests {
         night.show(&mut observer);
         observer.progress(Progress::Building);
         observer.note("not for programs");
-        observer.event(&night.state, &Event::TurnStarted {}, "{\"already\":\"ended\"}\n", &night.state);
+        observer.event(&night.state.moment(), &Event::TurnStarted {}, "{\"already\":\"ended\"}\n", &night.state);
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("{\"seq\":0}\n{\"seq\":1}\n"), "{text}");
         assert!(text.ends_with("}\n{\"already\":\"ended\"}\n"), "{text}");

@@ -3,6 +3,7 @@
 use crate::protocol::{
     Budget, Event, Figure, MeasureSpec, Outcome, Pending, Phase, Purpose, RunState, StopReason, StopSource,
 };
+use crate::protocol::{Iteration, Moment};
 
 use super::style::Tone;
 use super::text::{LINE, counted, dollars, duration, one_line, or_dash, short_sha, thousands};
@@ -12,7 +13,7 @@ use super::words;
 const OUTPUT_LINES: usize = 6;
 
 /// Returns what an event says, and how it went; nothing where the event's result, or a block, will say it.
-pub(super) fn step(before: &RunState, event: &Event, after: &RunState) -> Option<(Tone, String)> {
+pub(super) fn step(before: &Moment, event: &Event, after: &RunState) -> Option<(Tone, String)> {
     let folder = before.iteration.folder();
     Some(match event {
         Event::RunResumed { pid, budget } => (Tone::Plain, resumed(*pid, budget.as_ref(), after)),
@@ -53,7 +54,7 @@ pub(super) fn step(before: &RunState, event: &Event, after: &RunState) -> Option
             (Tone::Plain, format!("reverted {folder}: {}", cause.describe()))
         }
         Event::CommitFinished { sha } => {
-            let branch = one_line(&before.run.branch, 100);
+            let branch = one_line(&after.run.branch, 100);
             (Tone::Good, format!("committed {} on {branch}", short_sha(sha)))
         }
         Event::OutsideEdit { rescued, .. } => {
@@ -91,14 +92,14 @@ pub(super) fn task(event: &Event, after: &RunState) -> Option<String> {
     match event {
         Event::DeployStarted { .. } => Some("deploying".to_owned()),
         Event::TurnStarted {} => Some(format!("asking the model ({})", after.phase.name())),
-        Event::MeasureStarted(spec) => Some(name(spec, after)),
+        Event::MeasureStarted(spec) => Some(name(spec, after.iteration)),
         _ => None,
     }
 }
 
 /// The tool's name with what it measures.
-fn name(spec: &MeasureSpec, state: &RunState) -> String {
-    let folder = state.iteration.folder();
+fn name(spec: &MeasureSpec, iteration: Iteration) -> String {
+    let folder = iteration.folder();
     match spec.purpose {
         Purpose::Test => format!("test-run {folder}"),
         Purpose::Candidate | Purpose::Final => format!("benchmark-run {folder} {}", spec.purpose.as_str()),
@@ -114,8 +115,8 @@ fn resumed(pid: u32, budget: Option<&Budget>, after: &RunState) -> String {
     format!("resumed by process {pid} in phase {phase}{raised}: {done} so far, {kept} kept{best}")
 }
 
-fn measured(spec: &MeasureSpec, outcome: &Outcome, before: &RunState, after: &RunState) -> (Tone, String) {
-    let name = name(spec, before);
+fn measured(spec: &MeasureSpec, outcome: &Outcome, before: &Moment, after: &RunState) -> (Tone, String) {
+    let name = name(spec, before.iteration);
     match outcome {
         Outcome::Measured { candidate, incumbent, comparison, .. } => {
             let figure = Figure {
@@ -136,7 +137,7 @@ fn measured(spec: &MeasureSpec, outcome: &Outcome, before: &RunState, after: &Ru
 }
 
 /// What the code makes of a measurement that is not simply the next step.
-fn sequel(before: &RunState, after: &RunState) -> &'static str {
+fn sequel(before: &Moment, after: &RunState) -> &'static str {
     let unconfirmed = before.closing == Some(StopReason::TargetReached) && after.closing.is_none();
     match after.phase {
         Phase::Idle if unconfirmed => "; the target is not confirmed, the loop goes on",

@@ -29,4 +29,4 @@ mod transcript;
 pub use deploy::{Deployed, Deployment, deploy};
 pub use driver::Session;
 pub use error::SessionError;
-pub use open::{Options, StopFlag, fold_run, run_folder};
+pub use open::{MakeObserver, Options, StopFlag, fold_run, run_folder};

@@ -57,6 +57,9 @@ impl StopFlag {
     }
 }
 
+/// Makes the one who watches a run, for the run's folder.
+pub type MakeObserver = Box<dyn FnOnce(&Path) -> Box<dyn Observer>>;
+
 /// What the command line decides about a session.
 pub struct Options {
     /// The `agent` binary, which supervises the harness's processes.
@@ -71,8 +74,8 @@ pub struct Options {
     pub max_iterations: Option<u32>,
     /// Instead of a name made from kernel and time.
     pub run_id: Option<RunId>,
-    /// Makes the one who watches, for a run with this folder.
-    pub observer: Box<dyn FnOnce(&Path) -> Box<dyn Observer>>,
+    /// Who watches.
+    pub observer: MakeObserver,
     /// The user's wish to stop.
     pub stop: StopFlag,
 }

@@ -132,12 +132,8 @@ impl Machine {
     }
 
     pub fn analyse(&mut self, by: Caller, path: &str, decision: Decision) {
-        let analysis = Analysis {
-            decision,
-            summary: "s".to_owned(),
-            feedback: "f".to_owned(),
-            next_step: "n".to_owned(),
-        };
+        let analysis =
+            Analysis { decision, summary: "s".to_owned(), feedback: "f".to_owned(), next_step: "n".to_owned() };
         let timestamp = self.now();
         let artifact = path.to_owned();
         self.must(Event::AnalysisStarted { by, artifact, length: 10, timestamp, analysis });

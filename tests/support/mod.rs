@@ -1,4 +1,10 @@
 //! What several test files share.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::new_without_default,
+    clippy::missing_panics_doc,
+    reason = "each test file uses a part"
+)]
 
 pub mod machine;

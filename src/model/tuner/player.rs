@@ -23,7 +23,7 @@ impl Model for Tuner {
     }
 
     fn turn<'a>(&'a mut self, view: View<'a>) -> TurnFuture<'a> {
-        let texts = |hash| String::from_utf8(view.snapshots.get(&hash).ok()?).ok();
+        let texts = |hash| String::from_utf8(view.snapshots.get(hash).ok()?).ok();
         let calls = self.calls(view.state, view.kernel, &texts);
         Box::pin(std::future::ready(calls.map(|calls| Turn { calls, usage: Usage::default() })))
     }

@@ -18,7 +18,7 @@ use crate::harness;
 use crate::protocol::{Analysis, Controls, Gpu, Profile, Profiles, Tool};
 use crate::report::outcome_text;
 use crate::runner::Local;
-use crate::session::SessionError;
+use crate::session::{self, SessionError};
 use crate::tools::{self, Bench, Context, EditKernel, Order, ReadFile, Readable, Replacement};
 use crate::workspace::Workspace;
 
@@ -80,7 +80,7 @@ fn measure(args: &MeasureArgs, mode: Mode, incumbent: Option<&Path>) -> Result<E
     };
     let seed = getrandom::u64().map_err(|error| CliError::environment(format!("no random numbers: {error}")))?;
     let order = Order { profile, effort: &effort, candidate: &candidate, incumbent: incumbent.as_deref(), seed };
-    let started = Timestamp::now();
+    let started = session::now();
     let measured = runtime()?
         .block_on(tools::measure(&bench, order, &mut |_| {}))
         .map_err(|error| CliError::environment(chain(&error)))?;
@@ -156,7 +156,11 @@ fn artifact_path(args: &MeasureArgs, workspace: &Workspace, mode: Mode, started:
     }
     let stem = workspace.kernel_path().file_stem().unwrap_or_default().to_string_lossy();
     let tag = args.tag.clone().unwrap_or_else(|| artifact::stamp(started));
-    workspace.repo_root().join("artifacts").join(artifact::standalone_name(&stem, mode, &tag))
+    let folder = workspace.repo_root().join("artifacts");
+    let named = |tag: &str| folder.join(artifact::standalone_name(&stem, mode, tag));
+    // Two measurements in one second, or under one tag, are two records.
+    let later = (2_u32..).map(|number| named(&format!("{tag}-{number}")));
+    std::iter::once(named(&tag)).chain(later).find(|path| !path.exists()).unwrap_or_else(|| named(&tag))
 }
 
 fn append_analysis(args: AnalysisArgs) -> Result<Exit, CliError> {

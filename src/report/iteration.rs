@@ -1,6 +1,6 @@
 //! The report of an iteration, and of the baseline, in the mission's own order.
 
-use crate::protocol::{Decision, Finding, IterationRecord, RunState};
+use crate::protocol::{Decision, Finding, IterationRecord, Purpose, RunState};
 
 use super::style::{Block, Tone};
 use super::text::{ROW, one_line, or_dash, short_sha};
@@ -20,8 +20,8 @@ pub fn iteration_report(state: &RunState, record: &IterationRecord) -> String {
     block
         .row("Change tried", change(record))
         .row("Smoke/test result", test(record.test.as_ref()))
-        .row("Candidate benchmark result", words::finding(record.candidate.as_ref()))
-        .row("Final benchmark result", words::finding(record.confirmation.as_ref()))
+        .row("Candidate benchmark result", words::finding(record.candidate.as_ref(), Purpose::Candidate))
+        .row("Final benchmark result", words::finding(record.confirmation.as_ref(), Purpose::Final))
         .row(&format!("Parsed {}", state.run.terms.metric), parsed(record))
         .row("Decision", tone.paint(&decision(record)))
         .row("Next single change", or_dash(one_line(&record.next_step, ROW)))
@@ -60,7 +60,7 @@ fn change(record: &IterationRecord) -> String {
 }
 
 fn test(found: Option<&Finding>) -> String {
-    let text = words::finding(found);
+    let text = words::finding(found, Purpose::Test);
     if matches!(found, Some(Finding::Passed(_))) { format!("passed, {text}") } else { text }
 }
 

@@ -124,7 +124,7 @@ fn measured(spec: &MeasureSpec, outcome: &Outcome, before: &Moment, after: &RunS
                 incumbent_us: incumbent.as_ref().map(|side| side.us),
                 comparison: comparison.clone(),
             };
-            (Tone::Plain, format!("{name} passed {}{}", words::figure(&figure), sequel(before, after)))
+            (Tone::Plain, format!("{name} passed {}{}", words::figure(&figure, spec.purpose), sequel(before, after)))
         }
         Outcome::KernelFailed { failure, message } => {
             (Tone::Warn, format!("{name} failed, {failure}: {}{}", one_line(message, LINE), sequel(before, after)))

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::protocol::Purpose;
+
 use super::curve::{Curve, Point};
 use super::html::escape;
 use super::text::{micros, one_line};
@@ -66,14 +68,12 @@ fn dot(svg: &mut String, curve: &Curve<'_>, place: usize, point: &Point<'_>) {
     let record = point.record;
     let (class, radius) = if record.kept.is_some() { ("kept", 6) } else { ("tried", 3) };
     let (x, y) = (x(curve, place), y(curve, us));
-    let found = record.confirmation.as_ref().or(record.candidate.as_ref());
-    let title = format!(
-        "iteration {}, {}: {} ({})",
-        record.iteration,
-        record.decision,
-        one_line(&record.change, 200),
-        words::finding(found)
-    );
+    let found = match &record.confirmation {
+        Some(found) => words::finding(Some(found), Purpose::Final),
+        None => words::finding(record.candidate.as_ref(), Purpose::Candidate),
+    };
+    let title =
+        format!("iteration {}, {}: {} ({})", record.iteration, record.decision, one_line(&record.change, 200), found);
     writeln!(
         svg,
         "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"><title>{}</title></circle>",

@@ -1,6 +1,6 @@
 //! The sentences that every report shares: figures, devices, targets, and the headline.
 
-use crate::protocol::{Figure, Finding, Gpu, Headline, Micros, RunState, Target};
+use crate::protocol::{Figure, Finding, Gpu, Headline, Micros, Purpose, RunState, Target, Verdict};
 
 use super::style::Tone;
 use super::text::{ROW, counted, micros, one_line, times};
@@ -22,14 +22,20 @@ pub(super) fn device_of(state: &RunState) -> String {
 }
 
 /// Says what a benchmark found: `412.3 µs, incumbent 812.0 µs · 1.970x [1.951, 1.985] · improved · 10 pairs`.
-pub(super) fn figure(figure: &Figure) -> String {
+pub(super) fn figure(figure: &Figure, purpose: Purpose) -> String {
     let mut text = figure.us.to_string();
     if let Some(incumbent) = figure.incumbent_us {
         text.push_str(&format!(", incumbent {incumbent}"));
     }
     if let Some(found) = &figure.comparison {
         let (ratio, interval) = (times(found.ratio), interval(found.low, found.high));
-        text.push_str(&format!(" · {ratio} {interval} · {} · {}", found.verdict, counted(found.pairs.into(), "pair")));
+        // A candidate benchmark is too small for a verdict: it says whether the gain is worth confirming.
+        let verdict = match (purpose, found.verdict) {
+            (Purpose::Candidate, Verdict::NotImproved) => "no material gain".to_owned(),
+            (Purpose::Candidate, Verdict::Improved | Verdict::Ambiguous) => "material, to be confirmed".to_owned(),
+            (Purpose::Test | Purpose::Final | Purpose::Headline, verdict) => verdict.to_string(),
+        };
+        text.push_str(&format!(" · {ratio} {interval} · {verdict} · {}", counted(found.pairs.into(), "pair")));
     }
     text
 }
@@ -40,10 +46,10 @@ pub(super) fn interval(low: f64, high: f64) -> String {
 }
 
 /// Says what a measurement found.
-pub(super) fn finding(found: Option<&Finding>) -> String {
+pub(super) fn finding(found: Option<&Finding>, purpose: Purpose) -> String {
     match found {
         None => "not run".to_owned(),
-        Some(Finding::Passed(passed)) => figure(passed),
+        Some(Finding::Passed(passed)) => figure(passed, purpose),
         Some(Finding::Failed { failure, message }) => format!("failed, {failure}: {}", one_line(message, ROW)),
     }
 }

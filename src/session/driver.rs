@@ -186,7 +186,7 @@ impl Session {
 }
 
 /// Returns the time to the millisecond, as the journal keeps it.
-pub(super) fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }

@@ -27,6 +27,6 @@ mod open;
 mod transcript;
 
 pub use deploy::{Deployed, Deployment, deploy};
-pub use driver::Session;
+pub use driver::{Session, now};
 pub use error::SessionError;
 pub use open::{MakeObserver, Options, StopFlag, fold_run, run_folder};

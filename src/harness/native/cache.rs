@@ -1,8 +1,8 @@
 //! Cold caches: before every timed call the arguments leave every cache, and what the kernel keeps for itself leaves
 //! the core's own.
 //!
-//! On x86-64 the argument's lines are flushed by name, which takes well under a millisecond a megabyte, and a walk over
-//! twice the second-level cache displaces the rest. Elsewhere a walk over twice the last-level cache has to do for both.
+//! On x86-64 the arguments' lines are flushed by name, which takes some 40 µs a megabyte, and a walk over
+//! twice the second-level cache, some 50 µs, displaces the rest. Elsewhere a walk over twice the last-level cache does both.
 
 use std::fs;
 use std::hint::black_box;

@@ -1,0 +1,95 @@
+//! Harnesses that are programs of the user's.
+
+use std::fs;
+
+use afterhours::harness::{Harness, open};
+use afterhours::protocol::{InfraFailure, KernelFailure};
+use tempfile::TempDir;
+
+use crate::measure::{effort, infra_failure, kernel_failure, measure};
+
+/// A folder with a harness that is a program.
+fn program(name: &str, text: &str) -> (TempDir, Box<dyn Harness>) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    let harness = open(&path).unwrap();
+    (folder, harness)
+}
+
+const PASSES: &str = r#"
+import json, os, submission, task
+assert task.input_t is tuple and task.output_t is list
+calls = sum(int(n) for n in os.environ["PYGPUBENCH_STAGE_REPEATS"].split(","))
+assert calls == int(os.environ["PYGPUBENCH_REPEATS"]) == 5
+assert os.environ["PYGPUBENCH_EARLY_STOP_US"] == "0"
+assert os.environ["AFTERHOURS_PROFILE"] == "candidate" and os.environ["AFTERHOURS_SEED"].isdigit()
+passed = submission.double(3) == 6
+case = {"id": "three", "passed": passed, "error": None if passed else "expected 6", "time_us": [1.5] * calls}
+with open(os.environ["AFTERHOURS_RESULT"], "w") as file:
+    json.dump({"device": {"name": "cpu (python)"}, "cases": [case], "harness": "three"}, file)
+"#;
+
+#[test]
+fn a_python_harness_finds_its_kernel_and_effort_and_its_result_counts() {
+    let (_folder, harness) = program("three.py", PASSES);
+    let right = "def double(x):\n    return 2 * x\n";
+    let blocks = measure(harness.as_ref(), right, Some(right), &effort()).unwrap();
+    assert_eq!(blocks.len(), 4);
+    assert!(blocks.iter().all(|(_, block)| block.cases[0].time_us.len() == 5));
+
+    let (failure, message) = kernel_failure(measure(harness.as_ref(), "double = int", None, &effort()));
+    assert_eq!((failure, message.as_str()), (KernelFailure::WrongAnswer, "case three: expected 6"));
+
+    let (failure, message) = kernel_failure(measure(harness.as_ref(), "def double(", None, &effort()));
+    assert_eq!(failure, KernelFailure::Crash);
+    assert!(message.contains("exit code 1") && message.contains("SyntaxError"), "{message}");
+}
+
+#[test]
+fn a_shell_harness_works_the_same() {
+    let text = r#"time=$(sh ./submission) || exit 1
+printf '{"device":{"name":"cpu (sh)"},"cases":[{"id":"a","passed":true,"time_us":[%s]}]}' "$time" > "$AFTERHOURS_RESULT""#;
+    let (_folder, harness) = program("any.sh", text);
+    let blocks = measure(harness.as_ref(), "echo 2.5", None, &effort()).unwrap();
+    assert_eq!(blocks[0].1.cases[0].time_us[0].get(), 2.5);
+    for (kernel, expected) in
+        [("echo oops", "not a result object"), ("echo -1", "not a time"), ("echo", "without a single")]
+    {
+        let (failure, message) = infra_failure(measure(harness.as_ref(), kernel, None, &effort()));
+        assert_eq!(failure, InfraFailure::NoResult, "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_program_that_leaves_nothing_good_is_an_infra_failure_where_it_says_all_went_well() {
+    let table = [
+        ("echo fine >&2", "wrote no result to AFTERHOURS_RESULT\nfine"),
+        (": > \"$AFTERHOURS_RESULT\"", "not a result object"),
+        ("echo garbage > \"$AFTERHOURS_RESULT\"", "\"garbage\\n\""),
+        ("head -c 17000000 /dev/zero > \"$AFTERHOURS_RESULT\"", "more than"),
+        ("echo '{\"device\":{\"name\":\"x\"},\"cases\":[]}' > \"$AFTERHOURS_RESULT\"", "no cases"),
+    ];
+    for (text, expected) in table {
+        let (_folder, harness) = program("h.sh", text);
+        let (failure, message) = infra_failure(measure(harness.as_ref(), "", None, &effort()));
+        assert_eq!(failure, InfraFailure::NoResult, "{text}: {message}");
+        assert!(message.contains(expected) && message.len() < 3000, "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_pass_beside_a_bad_exit_code_is_not_believed_but_a_failed_case_is() {
+    let text = |passed: bool| {
+        format!(
+            "echo '{{\"device\":{{\"name\":\"x\"}},\"cases\":[{{\"id\":\"a\",\"passed\":{passed},\"time_us\":[1]}}]}}' \
+             > \"$AFTERHOURS_RESULT\"; exit 9"
+        )
+    };
+    let (_folder, harness) = program("h.sh", &text(true));
+    let (failure, message) = kernel_failure(measure(harness.as_ref(), "", None, &effort()));
+    assert_eq!((failure, message.as_str()), (KernelFailure::Crash, "the harness ended with exit code 9"));
+    let (_folder, harness) = program("h.sh", &text(false));
+    assert_eq!(kernel_failure(measure(harness.as_ref(), "", None, &effort())).0, KernelFailure::WrongAnswer);
+}

@@ -205,7 +205,7 @@ async fn through_the_seam_a_turn_is_the_same_calls_and_costs_nothing() {
         bench.measure(spec);
     }
     let folder = tempfile::tempdir().unwrap();
-    let snapshots = Snapshots::new(folder.path().into());
+    let snapshots = Snapshots::new(folder.path());
     let kernel = bench.texts[&bench.state.incumbent].clone();
     let mut tuner = Tuner::new();
     let view = View { state: &bench.state, prompt: "", kernel: &kernel, results: &[], snapshots: &snapshots };

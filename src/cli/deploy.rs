@@ -5,7 +5,7 @@ use std::io::Write;
 use super::args::DeployArgs;
 use super::error::CliError;
 use super::exit::Exit;
-use super::start::{here, runtime};
+use super::world::{here, runtime};
 use crate::session::{self, Deployment};
 
 pub(super) fn deploy(args: &DeployArgs) -> Result<Exit, CliError> {

@@ -13,6 +13,7 @@ mod stop;
 mod tool;
 mod tool_args;
 mod tool_undo;
+mod world;
 
 pub use args::Cli;
 pub use exit::Exit;

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::args::ReportArgs;
 use super::error::CliError;
 use super::exit::Exit;
-use super::start::here;
 use super::status::liveness;
+use super::world::here;
 use crate::report::Report;
 use crate::session::{fold_run, run_folder};
 

@@ -8,7 +8,7 @@ use super::args::{Choices, ResumeArgs, RunArgs, ViewArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::logging;
-use super::start::{here, own_path, runtime};
+use super::world::{here, own_path, runtime};
 use crate::report::{Human, Json, Meter, Observer, Quiet};
 use crate::session::{Options, Session, StopFlag, run_folder};
 

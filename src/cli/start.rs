@@ -49,23 +49,3 @@ fn complain(error: &CliError) -> ExitCode {
     let _ = anstream::stderr().write_all(text.as_bytes());
     error.exit.into()
 }
-
-/// Returns the current folder.
-pub(super) fn here() -> Result<std::path::PathBuf, CliError> {
-    std::env::current_dir()
-        .map_err(|error| CliError::environment(format!("the current folder cannot be found: {error}")))
-}
-
-/// Returns a runtime for the one thread on which a run lives.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::internal(format!("the runtime cannot be started: {error}")))
-}
-
-/// Returns this program's own path, under which it starts its workers.
-pub(super) fn own_path() -> Result<std::path::PathBuf, CliError> {
-    std::env::current_exe()
-        .map_err(|error| CliError::environment(format!("the program's own path cannot be found: {error}")))
-}

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::args::StatusArgs;
 use super::error::CliError;
 use super::exit::Exit;
-use super::start::here;
+use super::world::here;
 use crate::journal::holder;
 use crate::report::{Liveness, Status};
 use crate::session::{SessionError, fold_run, run_folder};

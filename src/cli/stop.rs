@@ -5,7 +5,7 @@ use std::io::Write;
 use super::args::RunName;
 use super::error::CliError;
 use super::exit::Exit;
-use super::start::here;
+use super::world::here;
 use crate::journal::{atomic_write, holder};
 use crate::session::{SessionError, StopFlag, fold_run, run_folder};
 

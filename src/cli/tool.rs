@@ -8,11 +8,11 @@ use jiff::Timestamp;
 
 use super::error::{CliError, chain};
 use super::exit::Exit;
-use super::start::{here, own_path, runtime};
 use super::tool_args::{
     AnalysisArgs, BenchmarkArgs, EditArgs, KernelArgs, MeasureArgs, ReadArgs, ToolArgs, ToolCommand,
 };
 use super::tool_undo;
+use super::world::{here, own_path, runtime};
 use crate::artifact::{self, AnalysisEntry, Mode};
 use crate::harness;
 use crate::protocol::{Analysis, Controls, Gpu, Profile, Profiles, Tool};

@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use super::event::{Caller, Event, RunStarted};
 use super::ids::Iteration;
-use super::state::{Counters, Current, Due, Pending, Phase, RunState};
+use super::record::Counters;
+use super::state::{Current, Due, Pending, Phase, RunState};
 
 /// An event that cannot follow the ones before it.
 #[derive(Debug, Error)]

@@ -4,7 +4,8 @@ use super::event::{Caller, DuelSize, MeasureSpec, RevertCause};
 use super::evidence::{ArtifactRef, Decision, Outcome, Purpose, Verdict};
 use super::fold::FoldError;
 use super::ledger::figure;
-use super::state::{Baseline, Current, Due, Evidence, Figure, Headline, Pending, Phase, RunState};
+use super::record::{Baseline, Figure, Headline};
+use super::state::{Current, Due, Evidence, Pending, Phase, RunState};
 use super::stop::StopReason;
 use super::terms::Target;
 

@@ -4,7 +4,8 @@ use super::event::RevertCause;
 use super::evidence::{Decision, Outcome};
 use super::fold::FoldError;
 use super::ids::Iteration;
-use super::state::{Due, Evidence, Figure, Finding, IterationRecord, Kept, Pending, Phase, RunState};
+use super::record::{Figure, Finding, IterationRecord, Kept};
+use super::state::{Due, Evidence, Pending, Phase, RunState};
 
 impl RunState {
     pub(super) fn committed(&mut self, sha: &str) -> Result<(), FoldError> {

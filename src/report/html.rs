@@ -9,7 +9,7 @@ use super::rows;
 use super::run::{RATIO_NOTE, Report};
 use super::style::Tone;
 use super::svg;
-use super::text::{one_line, short_sha};
+use super::text::{escape, one_line, short_sha};
 use super::words;
 
 const STYLE: &str = include_str!("report.css");
@@ -130,22 +130,6 @@ impl Report<'_> {
         }
         page.push_str("</ul>\n</section>\n");
     }
-}
-
-/// Returns `text` with the characters that mean something in HTML escaped, for element content and quoted attributes.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use crate::protocol::Purpose;
 
 use super::curve::{Curve, Point};
-use super::html::escape;
-use super::text::{micros, one_line};
+use super::text::{escape, micros, one_line};
 use super::words;
 
 const WIDTH: f64 = 960.0;

@@ -17,10 +17,6 @@ use crate::tools::{self, Context, MeasureError, Order};
 impl Session {
     /// Makes a measurement.
     pub(super) async fn measure(&mut self, spec: MeasureSpec) -> Result<(), SessionError> {
-        if let Some(message) = self.harness_changed() {
-            self.drop_rest("");
-            return self.record(Event::Blocked { message });
-        }
         self.record(Event::MeasureStarted(Box::new(spec.clone())))?;
         self.run_measurement(spec).await
     }
@@ -41,6 +37,10 @@ impl Session {
 
     pub(super) async fn run_measurement(&mut self, spec: MeasureSpec) -> Result<(), SessionError> {
         let begun = Instant::now();
+        if let Some(message) = self.harness_changed() {
+            self.drop_rest("");
+            return self.record(Event::Blocked { message });
+        }
         let started = now();
         let candidate = self.snapshots.get(spec.candidate)?;
         let incumbent = spec.incumbent.map(|hash| self.snapshots.get(hash)).transpose()?;

@@ -123,11 +123,11 @@ impl<'a> Belief<'a> {
     }
 
     /// Returns how promising the move is: its expected gain, what it may turn out to be beyond that, and what its
-    /// failure would cost. Optimism falls with the distance, so that the neighbours of a good value come first.
+    /// failure would cost. Optimism falls with the distance: a long jump from a good value is seldom to a better one.
     pub(super) fn promise(&self, from: usize, to: usize) -> f64 {
         let expected = self.expect(from, to);
         let steps = self.tunable.steps(from, to).max(1) as f64;
-        expected.gain + expected.spread / steps - FAILURE_COST * expected.risk
+        expected.gain + expected.spread / steps.sqrt() - FAILURE_COST * expected.risk
     }
 
     fn risk(&self, value: usize) -> f64 {

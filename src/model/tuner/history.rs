@@ -34,8 +34,7 @@ impl Points {
         if let Some(point) = self.known.get(&hash) {
             return point.clone();
         }
-        let read = Kernel::parse(texts(hash)?);
-        let point = (read.skeleton == kernel.skeleton).then_some(read.point);
+        let point = kernel.locate(&texts(hash)?);
         self.known.insert(hash, point.clone());
         point
     }
@@ -127,8 +126,6 @@ pub(super) struct History {
     pub(super) points: HashSet<Point>,
     /// What is known of each tunable.
     pub(super) tunables: Vec<Observations>,
-    /// Changes of two values at once that were tried from this incumbent.
-    pub(super) pairs: usize,
 }
 
 impl History {
@@ -145,11 +142,9 @@ impl History {
             tried: HashSet::from([state.run.baseline, present]),
             points: HashSet::from([kernel.point.clone()]),
             tunables: vec![Observations::default(); kernel.tunables.len()],
-            pairs: 0,
         };
         let mut from = points.get(state.run.baseline, kernel, texts);
         history.points.extend(from.clone());
-        let mut incumbent = state.run.baseline;
         let mut infra: HashMap<ContentHash, u32> = HashMap::new();
         for trial in state.ledger.iter().filter_map(Trial::of_record).chain(last) {
             let to = points.get(trial.kernel, kernel, texts);
@@ -161,10 +156,9 @@ impl History {
             }
             if let (Some(from), Some(to)) = (&from, &to) {
                 history.learn(&trial, from, to, kernel);
-                history.pairs += usize::from(incumbent == present && from.moves_to(to).nth(1).is_some());
             }
             if trial.kept {
-                (incumbent, from) = (trial.kernel, to);
+                from = to;
             }
         }
         history

@@ -123,6 +123,23 @@ impl Kernel {
         fill(&self.text, self.sites.iter().map(|site| &site.hole).zip(values))
     }
 
+    /// Returns the point of `text`, where it is this kernel's text with other values.
+    pub(super) fn locate(&self, text: &str) -> Option<Point> {
+        let mut point = Vec::with_capacity(self.sites.len());
+        let first = self.sites.first().map_or(self.text.len(), |site| site.hole.start);
+        let mut rest = text.strip_prefix(self.text.get(..first)?)?;
+        for (index, (tunable, site)) in self.tunables.iter().zip(&self.sites).enumerate() {
+            let end = self.sites.get(index + 1).map_or(self.text.len(), |next| next.hole.start);
+            let between = self.text.get(site.hole.end..end)?;
+            let fits = |value: &String| rest.strip_prefix(value.as_str())?.strip_prefix(between);
+            let (choice, after) =
+                tunable.values.iter().enumerate().find_map(|(choice, value)| Some((choice, fits(value)?)))?;
+            point.push(choice);
+            rest = after;
+        }
+        rest.is_empty().then_some(Point(point))
+    }
+
     /// Returns the number of points, saturating.
     pub(super) fn points(&self) -> u64 {
         self.tunables.iter().fold(1, |product, tunable| product.saturating_mul(tunable.values.len() as u64))
@@ -202,6 +219,7 @@ mod tests {
         assert_eq!(moved.point, kernel.point.after(&moves));
         assert_eq!(moved.skeleton, kernel.skeleton);
         assert_eq!(moved.tunables, kernel.tunables);
+        assert_eq!(kernel.locate(&moved.text), Some(moved.point.clone()));
         assert_eq!(kernel.point.moves_to(&moved.point).collect::<Vec<_>>(), moves);
         assert_eq!(kernel.describe(&moves), "set TILE from 8 to 16, and with it MODE from \"a\" to \"bc\"");
     }
@@ -209,6 +227,11 @@ mod tests {
     #[test]
     fn another_text_is_another_space() {
         let kernel = Kernel::parse(TEXT.to_owned());
+        for other in
+            [TEXT.replace("f()", "g()"), TEXT.replace("TILE 8 ", "TILE 9 "), format!("{TEXT}\n"), String::new()]
+        {
+            assert_eq!(kernel.locate(&other), None, "{other}");
+        }
         assert_ne!(Kernel::parse(TEXT.replace("f()", "g()")).skeleton, kernel.skeleton);
     }
 

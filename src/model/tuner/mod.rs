@@ -21,6 +21,8 @@ mod propose;
 mod words;
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod simulation;
 
 pub use player::Tuner;

@@ -11,9 +11,7 @@ use super::kernel::{Kernel, Move};
 use crate::model::ModelError;
 use crate::protocol::{ContentHash, Forbidden};
 
-/// Changes of two values at once that are tried from one incumbent, before the space around it counts as spent.
-const PAIRS: usize = 200;
-/// The single moves that pairs are made of: the most promising ones.
+/// The number of single moves that pairs are made of, the most promising ones: some two thousand pairs.
 const PARTNERS: usize = 64;
 
 /// A change to be made.
@@ -58,14 +56,12 @@ pub(super) fn propose(
     rank(&mut singles, |single| (!single.fresh, single.promise), |single| draw(kernel, seed, &[single.step]));
     let single = singles.iter().find_map(|single| proposal(kernel, history, forbidden, &[single.step]));
     let found = single.or_else(|| {
-        let open = history.pairs < PAIRS;
-        open.then(|| pairs(&mut singles, kernel, seed))?
-            .iter()
-            .find_map(|(moves, _)| proposal(kernel, history, forbidden, moves))
+        let pairs = pairs(&mut singles, kernel, seed);
+        pairs.iter().find_map(|(moves, _)| proposal(kernel, history, forbidden, moves))
     });
     found.ok_or_else(|| {
         ModelError::Exhausted(format!(
-            "the space is spent: {} of {} settings tried, and none that is left lies within two changes of the best one",
+            "the space is spent: {} of {} settings tried, and no promising one is left within two changes of the best",
             history.points.len(),
             kernel.points(),
         ))

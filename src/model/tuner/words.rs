@@ -20,9 +20,9 @@ pub(super) fn summary(change: &str, outcome: &Outcome) -> String {
         }
         Outcome::Measured { candidate, .. } => format!("{change}: every case passed, at {}", candidate.us),
         Outcome::KernelFailed { failure, message } => {
-            let account: String =
-                message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().into();
-            format!("{change}: {failure}: {}", account.chars().take(ACCOUNT).collect::<String>())
+            let account = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+            let bounded: String = account.chars().filter(|c| !c.is_control()).take(ACCOUNT).collect();
+            format!("{change}: {failure}: {bounded}")
         }
         Outcome::InfraFailed { failure, .. } => format!("{change}: {failure}"),
     }
@@ -41,11 +41,11 @@ pub(super) fn signals(state: &RunState, outcome: &Outcome) -> String {
 fn place(found: &Comparison, margin: f64) -> String {
     let percent = margin * 100.0;
     if found.low > 1.0 + margin {
-        format!("the whole interval lies above the margin of {percent}%")
+        format!("the whole interval lies above the margin of {percent:.1}%")
     } else if found.high <= 1.0 + margin {
-        format!("no part of the interval lies above the margin of {percent}%")
+        format!("no part of the interval lies above the margin of {percent:.1}%")
     } else {
-        format!("the interval straddles the margin of {percent}%")
+        format!("the interval straddles the margin of {percent:.1}%")
     }
 }
 
@@ -64,4 +64,47 @@ pub(super) fn learned(kernel: &Kernel, history: &History, from: &Point, to: &Poi
         })
     });
     sentences.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{ContentHash, Device, KernelFailure, Micros, Side, Verdict};
+
+    fn found(low: f64, ratio: f64, high: f64) -> Comparison {
+        Comparison { verdict: Verdict::Improved, ratio, low, high, p_value: 0.01, pairs: 10 }
+    }
+
+    #[test]
+    fn a_duel_is_told_in_its_figures() {
+        let side =
+            |us| Side { kernel: ContentHash::of(b""), us: Micros::new(us).unwrap(), blocks: vec![], cases: vec![] };
+        let outcome = Outcome::Measured {
+            device: Device { name: "cpu".to_owned(), compute_capability: None },
+            candidate: side(8.0),
+            incumbent: Some(side(10.0)),
+            comparison: Some(found(1.2, 1.25, 1.3)),
+        };
+        assert_eq!(
+            summary("set T from 1 to 2", &outcome),
+            "set T from 1 to 2: 1.250x the incumbent's speed [1.200, 1.300] over 10 pairs, 8.000 µs against 10.00 µs; \
+             improved"
+        );
+    }
+
+    #[test]
+    fn an_interval_lies_above_the_margin_or_below_it_or_across() {
+        let said = |low, high| place(&found(low, 1.0, high), 0.07);
+        assert_eq!(said(1.08, 1.2), "the whole interval lies above the margin of 7.0%");
+        assert_eq!(said(0.9, 1.07), "no part of the interval lies above the margin of 7.0%");
+        assert_eq!(said(1.0, 1.2), "the interval straddles the margin of 7.0%");
+    }
+
+    #[test]
+    fn an_account_is_one_bounded_line_without_control_characters() {
+        let message = format!("\n  \u{1b}[31mno{}\nsecond line", "!".repeat(1000));
+        let said = summary("c", &Outcome::KernelFailed { failure: KernelFailure::Compile, message });
+        assert!(said.starts_with("c: compile error: [31mno!!!") && said.len() < 250, "{said}");
+        assert!(!said.contains(char::is_control) && !said.contains("second"));
+    }
 }

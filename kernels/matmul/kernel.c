@@ -6,9 +6,9 @@
 
 #include <stdlib.h>
 
-#define ROWS 1  // tune: 1 2 4 8
-#define COLS 1  // tune: 1 2 4
-#define LANES 1 // tune: 1 2 4 8 16
+#define ROWS 1  // tune: 1 2 4 8 16
+#define COLS 1  // tune: 1 2 4 8
+#define LANES 1 // tune: 1 2 4 8 16 32
 #define PACK 0  // tune: 0 1
 
 #define WIDTH (COLS * LANES)
@@ -25,17 +25,17 @@ static inline int least(int a, int b) { return a < b ? a : b; }
 static inline void block(const float *a, const float *b, float *c, int n, int k, int stride) {
     vec sum[ROWS][COLS] = {0};
     for (int p = 0; p < k; p++) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < ROWS; i++) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int j = 0; j < COLS; j++) {
                 sum[i][j] += a[(size_t)i * k + p] * ((const vec *)(b + (size_t)p * stride))[j];
             }
         }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int j = 0; j < COLS; j++) {
             ((vec *)(c + (size_t)i * n))[j] = sum[i][j];
         }

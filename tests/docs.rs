@@ -1,5 +1,5 @@
 //! The documentation, held against the code: a key, code, rule or link that nobody wrote down fails here.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
 //! What the README's table promises of a whole run, by the real program in a real repository.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

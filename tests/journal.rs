@@ -270,11 +270,10 @@ fn a_last_line_of_which_a_power_cut_left_only_some_pages_is_cut_off() {
     assert_eq!(fs::metadata(file(run.path())).unwrap().len(), journal_length(&[Event::Started]));
 }
 
-/// Run by the next test in a process of its own, whose files may have 4 KiB and no more.
+/// Run by the next test in a process of its own, whose files may have 4 KiB and no more; by itself it has nothing to do.
 #[test]
-#[ignore = "needs the limit that another test gives it"]
 fn child_under_a_file_size_limit() {
-    let run = PathBuf::from(std::env::var_os("RUN_FOLDER").unwrap());
+    let Some(run) = std::env::var_os("RUN_FOLDER").map(PathBuf::from) else { return };
     let mut journal = Journal::create(&run).unwrap();
     let mut written = 0;
     let error = loop {
@@ -294,7 +293,7 @@ fn child_under_a_file_size_limit() {
 #[test]
 fn a_full_disk_is_reported_with_its_remedy_and_leaves_the_journal_whole_and_usable() {
     let run = tempfile::tempdir().unwrap();
-    let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact child_under_a_file_size_limit --ignored";
+    let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact child_under_a_file_size_limit";
     let output = Command::new("sh")
         .args(["-c", script])
         .arg(std::env::current_exe().unwrap())

@@ -3,8 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::protocol::Moment;
-use crate::protocol::{Event, RunState};
+use crate::protocol::{Event, Moment, RunState};
 use crate::runner::Progress;
 
 use super::iteration::{baseline_report, iteration_report};

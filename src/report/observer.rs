@@ -3,8 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
-use crate::protocol::Moment;
-use crate::protocol::{Event, RunState};
+use crate::protocol::{Event, Moment, RunState};
 use crate::runner::Progress;
 
 use super::run::Report;

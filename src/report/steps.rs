@@ -1,9 +1,9 @@
 //! One short line for each event that a person wants to see.
 
 use crate::protocol::{
-    Budget, Event, Figure, MeasureSpec, Outcome, Pending, Phase, Purpose, RunState, StopReason, StopSource,
+    Budget, Event, Figure, Iteration, MeasureSpec, Moment, Outcome, Pending, Phase, Purpose, RunState, StopReason,
+    StopSource, Usage,
 };
-use crate::protocol::{Iteration, Moment};
 
 use super::style::Tone;
 use super::text::{LINE, counted, dollars, duration, one_line, or_dash, short_sha, thousands};
@@ -20,6 +20,8 @@ pub(super) fn step(before: &Moment, event: &Event, after: &RunState) -> Option<(
         Event::DeployStarted { command, .. } => (Tone::Plain, format!("deploy: {}", one_line(command, LINE))),
         Event::DeployFinished { exit_code: 0, .. } => (Tone::Good, "deploy done".to_owned()),
         Event::DeployFinished { exit_code, output } => (Tone::Bad, deploy_failed(*exit_code, output)),
+        // The built-in tuner answers at once and costs nothing: its calls speak for themselves.
+        Event::TurnFinished { calls, usage, .. } if !calls.is_empty() && *usage == Usage::default() => return None,
         Event::TurnFinished { calls, usage, model_ms } => {
             let tokens = thousands(usage.prompt.saturating_add(usage.completion));
             let cost = if usage.usd > 0.0 { format!(", {}", dollars(usage.usd)) } else { String::new() };

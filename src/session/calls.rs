@@ -46,11 +46,11 @@ impl Session {
             Ok(text) => text,
             Err(error) => return self.fail(raw, error.to_string()),
         };
-        for line in tools::added_lines(&kernel, &text) {
-            if let Err(mut refusal) = self.forbidden.check(&line, "a line that the edit adds") {
-                refusal.legal = self.state.legal().to_vec();
-                return self.refuse(raw, refusal);
-            }
+        // All at once: a name may be broken over lines.
+        let added = tools::added_lines(&kernel, &text).concat();
+        if let Err(mut refusal) = self.forbidden.check(&added, "what the edit adds") {
+            refusal.legal = self.state.legal().to_vec();
+            return self.refuse(raw, refusal);
         }
         self.edit(&raw.id, &args.change, &text)?;
         self.done(raw, "the kernel holds the change; next: test-run".to_owned());

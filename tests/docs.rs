@@ -81,8 +81,7 @@ fn every_rule_phase_and_stop_is_documented() {
         Rule::ForbiddenTool => Some(Rule::UnknownTool),
         Rule::UnknownTool => Some(Rule::BadArguments),
         Rule::BadArguments => Some(Rule::ReadScope),
-        Rule::ReadScope => Some(Rule::TargetDevice),
-        Rule::TargetDevice => None,
+        Rule::ReadScope => None,
     };
     let rules = successors(Some(Rule::OrderOfSteps), next).map(|rule| rule.name().to_owned());
     let phases = Phase::ALL.map(|phase| phase.name().to_owned());

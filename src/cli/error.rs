@@ -54,6 +54,7 @@ impl From<SessionError> for CliError {
             | SessionError::Journal(_)
             | SessionError::NoStart { .. }
             | SessionError::UnknownRun { .. }
+            | SessionError::NoRun { .. }
             | SessionError::RunExists { .. }
             | SessionError::Unsupported(_)
             | SessionError::Deploy(_)

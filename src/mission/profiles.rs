@@ -13,6 +13,8 @@ const MAX_REPEATS: u64 = 100_000;
 const MAX_TIMEOUT_SECONDS: u32 = 86_400;
 /// Blocks a side.
 const MAX_PAIRS: u32 = 1_000;
+/// Blocks a side of a final duel. With `p` pairs the test's smallest chance is 1 in 2^p: fewer than 7 never reach 1 in 100.
+const MIN_FINAL_PAIRS: u32 = 7;
 
 /// Returns the default profiles with the mission's changes.
 pub(super) fn merge(settings: &Settings<'_>, maps: &ProfilesMap) -> Result<Profiles, MissionError> {
@@ -69,6 +71,9 @@ fn effort(
         let max = if profile == Profile::Smoke { 1 } else { MAX_PAIRS };
         if pairs > max {
             return bad("pairs", format!("{pairs} is above {max}"));
+        }
+        if profile == Profile::Final && pairs < MIN_FINAL_PAIRS {
+            return bad("pairs", format!("{pairs} pairs cannot confirm any gain; give {MIN_FINAL_PAIRS} or more"));
         }
         effort.pairs = pairs;
     }

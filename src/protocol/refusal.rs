@@ -75,8 +75,6 @@ pub enum Rule {
     BadArguments,
     /// A file may be read only where the mission allows it.
     ReadScope,
-    /// Measurements are made on the mission's device.
-    TargetDevice,
 }
 
 impl Rule {
@@ -93,7 +91,6 @@ impl Rule {
             Self::UnknownTool => "unknown-tool",
             Self::BadArguments => "bad-arguments",
             Self::ReadScope => "read-scope",
-            Self::TargetDevice => "target-device",
         }
     }
 }

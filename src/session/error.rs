@@ -60,6 +60,12 @@ pub enum SessionError {
         /// Where it was looked for.
         folder: PathBuf,
     },
+    /// No run at all.
+    #[error("there is no run in {folder} yet; `agent run --mission FILE` begins one")]
+    NoRun {
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
     /// A name that is taken.
     #[error("the run {name} exists already, in {folder}; choose another --run-id, or go on with `agent resume {name}`")]
     RunExists {

@@ -57,7 +57,6 @@ pub fn write(
 ) -> Result<Written, RecordError> {
     let result = result_object(context, order, measured).to_value()?;
     let text = String::from_utf8_lossy(order.candidate);
-    let command = |role| measured.output.ran.iter().rfind(|ran| ran.role == role).map(|ran| ran.command.clone());
     let mut extra = context.extra.clone();
     extra.push(("kernel_hash".to_owned(), ContentHash::of(order.candidate).to_string()));
     if let Some(incumbent) = order.incumbent {
@@ -78,7 +77,7 @@ pub fn write(
             profile: order.profile,
             gpu: context.gpu.clone(),
             json_out: path.with_extension("json").display().to_string(),
-            command: command(Role::Candidate).unwrap_or_default(),
+            command: command_line(context, order),
             extra,
         },
         diff: context.workspace.diff_against(context.git_hash, &text)?,
@@ -90,6 +89,35 @@ pub fn write(
     };
     artifact::write_result(path, &result)?;
     Ok(artifact::write(path, &artifact)?)
+}
+
+/// Returns the command line that measures the same text again, by hand. What it is compared with is named by its hash.
+fn command_line(context: &Context<'_>, order: Order<'_>) -> String {
+    let tool = match context.mode {
+        Mode::Test => "test-run",
+        Mode::Benchmark => "benchmark-run",
+    };
+    let quoted = |text: &str| {
+        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:,=".contains(c)) && !text.is_empty();
+        if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    };
+    let stages: Vec<_> = order.effort.stage_repeats.iter().map(u32::to_string).collect();
+    format!(
+        "agent tool {tool} --kernel {} --harness {} --repo-root {} --gpu {} --profile {} --stage-repeats {} \
+         --early-stop-us {} --timeout-seconds {}",
+        quoted(context.workspace.kernel_relative()),
+        quoted(&context.harness_file.display().to_string()),
+        quoted(&context.workspace.repo_root().display().to_string()),
+        quoted(&context.gpu.0),
+        order.profile,
+        stages.join(","),
+        order.effort.early_stop_us.unwrap_or(0.0),
+        order.effort.timeout_seconds,
+    )
+}
+
+fn process(ran: &crate::harness::Ran) -> Value {
+    json!({"command": ran.command, "exit_code": ran.exit.code(), "elapsed_seconds": ran.elapsed.as_secs_f64()})
 }
 
 /// Returns what the runner's exit code is for a reader of the original's artifacts: 0 only where the measurement stands.
@@ -117,6 +145,7 @@ fn result_object(context: &Context<'_>, order: Order<'_>, measured: &Measured) -
             "outcome": measured.outcome,
             "effort": order.effort,
             "seed": order.seed.to_string(),
+            "processes": measured.output.ran.iter().map(process).collect::<Vec<_>>(),
             "blocks": measured.blocks.iter().map(block).collect::<Vec<_>>(),
         }),
     }

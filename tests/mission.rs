@@ -230,6 +230,10 @@ fn each_mistake_in_the_front_matter_is_answered_with_line_key_and_remedy() {
             "budget:\n  moon: 3",
             "mission.md:6: unknown key budget.moon; the keys here are iterations, wall, tokens, usd, no_progress, infra_failures",
         ),
+        (
+            "profiles: {final: {pairs: 3}}",
+            "mission.md:5: profiles.final.pairs: 3 pairs cannot confirm any gain; give 4 or more",
+        ),
         ("profiles: {finale: {pairs: 3}}", "mission.md:5: unknown key profiles.finale; did you mean final?"),
         (
             "budget:\n  wall: 36000",

@@ -24,14 +24,15 @@ pub(crate) const RUN: &str = "night";
 
 /// The kernel's text says how fast it is, and what is wrong with it. `flaky` fails until the journal tells of one failure of
 /// the infrastructure: what the harness answers is then a function of the journal, however often a run is interrupted.
-const HARNESS: &str = r#"while read -r word value; do
+const HARNESS: &str = r#"tr -d '\r' <submission >text
+while read -r word value; do
   case $word in
     time_us) time=$value ;;
     wrong) wrong=$value ;;
     sleep) sleep "$value" ;;
     flaky) grep -q infra_failed '@REPO@/artifacts/night/journal.jsonl' || { echo garbage >"$AFTERHOURS_RESULT"; exit; } ;;
   esac
-done <submission
+done <text
 if [ -n "$wrong" ]; then verdict='"passed":false,"error":"off by one"'; else verdict='"passed":true'; fi
 printf '{"device":{"name":"cpu (test)"},"cases":[{"id":"one",%s,"time_us":[%s]}]}' "$verdict" "$time" >"$AFTERHOURS_RESULT"
 "#;
@@ -64,8 +65,8 @@ impl Scene {
             scene.git(&["config", key, value]);
         }
         scene.write(KERNEL, "time_us 100\n");
-        scene.write("harness.sh", &HARNESS.replace("@REPO@", scene.root().to_str().unwrap()));
-        scene.write("mission.md", &mission(KERNEL, "harness.sh", extra));
+        scene.write("harness.sh", harness(&scene.root()));
+        scene.write("mission.md", mission(KERNEL, "harness.sh", extra));
         scene.write(".gitignore", "/artifacts/\n");
         scene.git(&["add", "-A"]);
         scene.git(&["commit", "-q", "-m", "the kernel as found"]);
@@ -107,8 +108,8 @@ impl Scene {
 
     /// Writes the model's script, one slice of calls a turn.
     pub(crate) fn script(&self, turns: &[&[Value]]) {
-        let turn = |calls: &&[Value]| json!({"calls": calls, "usage": {"prompt": 100, "completion": 10}}).to_string();
-        self.write("script.jsonl", turns.iter().map(turn).collect::<Vec<_>>().join("\n"));
+        let turns: Vec<_> = turns.iter().map(|calls| calls.to_vec()).collect();
+        self.write("script.jsonl", script(&turns));
     }
 
     pub(crate) fn git(&self, args: &[&str]) -> String {
@@ -189,6 +190,17 @@ pub(crate) fn mission(kernel: &str, harness: &str, extra: &str) -> String {
         "---\nkernel: {kernel}\nharness: {harness}\ngpu: cpu\ntarget_us: 50\n\
          profiles: {{candidate: {{pairs: 1}}, final: {{pairs: 4}}}}\n{extra}\n---\nMake it fast.\n"
     )
+}
+
+/// The harness, for a repository at `root`.
+pub(crate) fn harness(root: &Path) -> String {
+    HARNESS.replace("@REPO@", root.to_str().unwrap())
+}
+
+/// A recording with these turns.
+pub(crate) fn script(turns: &[Vec<Value>]) -> String {
+    let turn = |calls: &Vec<Value>| json!({"calls": calls, "usage": {"prompt": 100, "completion": 10}}).to_string();
+    turns.iter().map(turn).collect::<Vec<_>>().join("\n")
 }
 
 /// A program at work.

@@ -276,9 +276,10 @@ impl RunState {
         if let Some(budget) = budget {
             self.run.terms.budget = budget;
         }
+        // Whoever resumes wants the run to go on, also where its process died on the way to the end.
+        self.stop_requested = None;
+        self.blocked = None;
         if self.stop.take().is_some() {
-            self.stop_requested = None;
-            self.blocked = None;
             self.closing = None;
             self.counters.failed_deploys = 0;
             self.phase = match (&self.baseline, self.run.deploy_due) {

@@ -56,8 +56,8 @@ impl Session {
                 Step::Commit => self.commit()?,
                 Step::Finish(cause) => self.finish(cause)?,
                 Step::Close(reason) => self.record(Event::Closing { reason })?,
-                Step::Stop(reason) => self.end(reason)?,
-                Step::Over => return Ok(self.state.stop.clone().unwrap_or(StopReason::User)),
+                Step::Stop(reason) => self.record(Event::RunStopped { reason })?,
+                Step::Over => return self.over(),
             }
         }
     }
@@ -168,12 +168,11 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the run.
-    fn end(&mut self, reason: StopReason) -> Result<(), SessionError> {
-        self.record(Event::RunStopped { reason })?;
+    /// Writes the last views: at the run's end, or for whoever resumes a run whose process died right behind its last event.
+    fn over(&self) -> Result<StopReason, SessionError> {
         marks::write(&self.folder, &self.state)?;
         self.write_page();
-        Ok(())
+        Ok(self.state.stop.clone().unwrap_or(StopReason::User))
     }
 
     /// Writes the report as a page. It is a view: where it cannot be written, the run is none the worse.

@@ -200,6 +200,8 @@ impl Session {
             observer,
             &options.stop,
         )?;
+        // A wish that came too late for the process before is not meant for this one.
+        session.stop.taken();
         // A run that reached its target, or spent its budget, is over; it goes on only where the user gives it more.
         let done = over.is_some_and(|reason| match reason {
             crate::protocol::StopReason::TargetReached => true,

@@ -232,7 +232,7 @@ fn each_mistake_in_the_front_matter_is_answered_with_line_key_and_remedy() {
         ),
         (
             "profiles: {final: {pairs: 3}}",
-            "mission.md:5: profiles.final.pairs: 3 pairs cannot confirm any gain; give 4 or more",
+            "mission.md:5: profiles.final.pairs: 3 pairs cannot confirm any gain, 4 or more can; write a whole number, 1 to 1000",
         ),
         ("profiles: {finale: {pairs: 3}}", "mission.md:5: unknown key profiles.finale; did you mean final?"),
         (

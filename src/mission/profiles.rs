@@ -74,7 +74,7 @@ fn effort(
             return bad("pairs", format!("{pairs} is above {max}"));
         }
         if profile == Profile::Final && pairs < MIN_FINAL_PAIRS {
-            return bad("pairs", format!("{pairs} pairs cannot confirm any gain; give {MIN_FINAL_PAIRS} or more"));
+            return bad("pairs", format!("{pairs} pairs cannot confirm any gain, {MIN_FINAL_PAIRS} or more can"));
         }
         effort.pairs = pairs;
     }

@@ -16,6 +16,7 @@ pub struct FileError {
     /// On which file or folder.
     pub path: PathBuf,
     /// The system's reason.
+    #[source]
     pub cause: io::Error,
 }
 

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use jiff::Timestamp;
+
 use super::deploy;
 use super::driver::{Session, now};
 use super::error::SessionError;
 use super::transcript::Transcript;
 use crate::harness;
-use crate::journal::{self, Journal, Snapshots, create_folder};
+use crate::journal::{self, Journal, JournalError, Snapshots, create_folder};
 use crate::mission::{self, Mission, ModelChoice, RunnerChoice};
 use crate::model::{Model, Replay, Tuner};
 use crate::protocol::{Budget, ContentHash, Event, FoldError, Forbidden, Gpu, RunId, RunStarted, RunState, StopSource};
@@ -131,17 +133,15 @@ impl Session {
             run_id,
         };
         let runner = open_runner(mission.runner, &options.agent, &folder, &mission.terms.gpu)?;
-        let mut journal = create_run(&folder)?;
-        let snapshots = Snapshots::new(&folder);
-        snapshots.put(&baseline)?;
-        snapshots.put(mission.text.as_bytes())?;
         let started = now();
         let event = Event::RunStarted(Box::new(run));
         let state = RunState::start(started, &event)
             .map_err(|source| SessionError::NoStart { folder: folder.clone(), source })?;
-        let appended = journal.append(started, &event)?;
+        let texts = [baseline.as_slice(), mission.text.as_bytes()];
+        let (journal, line) =
+            create_run(&folder, texts, started, &event).inspect_err(|error| forget(&folder, error))?;
         let mut observer = (options.observer)(&folder);
-        observer.event(&state.moment(), &event, &appended.line, &state);
+        observer.event(&state.moment(), &event, &line, &state);
         let bench = Bench {
             harness: bench_harness,
             runner,
@@ -329,12 +329,30 @@ fn apply(mission: &mut Mission, options: &Options) {
     }
 }
 
-/// Creates the run's folder, invisible to git by a rule of its own.
-fn create_run(folder: &Path) -> Result<Journal<Event>, SessionError> {
+/// Creates the run's folder, invisible to git by a rule of its own, with its first texts and its first event. Returns that
+/// event's line as well.
+fn create_run(
+    folder: &Path,
+    texts: [&[u8]; 2],
+    started: Timestamp,
+    event: &Event,
+) -> Result<(Journal<Event>, String), SessionError> {
     create_folder(folder)?;
     let ignore = folder.join(".gitignore");
     std::fs::write(&ignore, "*\n").map_err(SessionError::io("write", &ignore))?;
-    Ok(Journal::create(folder)?)
+    let mut journal = Journal::create(folder)?;
+    for text in texts {
+        Snapshots::new(folder).put(text)?;
+    }
+    let appended = journal.append(started, event)?;
+    Ok((journal, appended.line))
+}
+
+/// Takes a run away that could not begin, unless its folder turned out to be somebody else's.
+fn forget(folder: &Path, error: &SessionError) {
+    if !matches!(error, SessionError::Journal(JournalError::Held { .. } | JournalError::Exists { .. })) {
+        let _ = std::fs::remove_dir_all(folder);
+    }
 }
 
 /// Makes a name from the kernel's and the time; a number keeps two runs of one second apart.

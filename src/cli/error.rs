@@ -45,9 +45,11 @@ impl From<SessionError> for CliError {
             SessionError::Random(_) => Exit::Environment,
             SessionError::Fold { .. } => Exit::Internal,
             _ if io.is_some_and(is_environment) => Exit::Environment,
-            SessionError::File(_) | SessionError::Io { .. } | SessionError::Artifact(_) | SessionError::Snapshot(_) => {
-                Exit::Internal
-            }
+            SessionError::File(_)
+            | SessionError::Runner(_)
+            | SessionError::Io { .. }
+            | SessionError::Artifact(_)
+            | SessionError::Snapshot(_) => Exit::Internal,
             SessionError::Mission(_)
             | SessionError::Workspace(_)
             | SessionError::Harness(HarnessError::Bad { .. })

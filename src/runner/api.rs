@@ -1,6 +1,8 @@
 //! The seam between a job and the place where it runs.
 
 use std::future::Future;
+use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use thiserror::Error;
@@ -29,6 +31,14 @@ pub enum RunnerError {
     /// The place lacks something for good: no repetition will help.
     #[error("{0}")]
     Missing(String),
+    /// The disk is full: what a process failed at there says nothing, and no repetition will help before there is space.
+    #[error("no room for a measurement in {}", folder.display())]
+    NoRoom {
+        /// Where the processes work.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The place failed this time.
     #[error("{0}")]
     Failed(String),

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use rustix::fs::statvfs;
+use rustix::io::Errno;
+
 use super::api::{LocalFuture, Progress, Runner, RunnerError};
 use super::device_lock::DeviceLock;
 use super::stage::Folder;
@@ -22,6 +25,9 @@ const OUTPUT_BYTES: usize = 1 << 20;
 
 /// The largest file that a process may write, in bytes.
 const FILE_BYTES: u64 = 256 << 20;
+
+/// A disk with less space than this is full, in bytes: a compiler that failed for want of more has taken its files away.
+const ROOM_BYTES: u64 = 4 << 20;
 
 /// The longest time of a job, so that its end is a moment that the clock knows.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -50,6 +56,24 @@ impl Local {
         Self { locks: folder, ..self }
     }
 
+    /// Runs a job, and takes no failure on a full disk for the job's own.
+    async fn run_with_room(&self, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<JobOutput, RunnerError> {
+        let done = |ran: &Ran| ran.exit.is_success() && (ran.part == Part::Build || ran.result.is_some());
+        match self.run_job(job, progress).await {
+            Ok(output) if output.ran.iter().all(done) => Ok(output),
+            failed => self.check_room().and(failed),
+        }
+    }
+
+    fn check_room(&self) -> Result<(), RunnerError> {
+        match statvfs(&self.scratch) {
+            Ok(disk) if disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_BYTES => {
+                Err(RunnerError::NoRoom { folder: self.scratch.clone(), source: Errno::NOSPC.into() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn run_job(&self, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<JobOutput, RunnerError> {
         let lock = DeviceLock::acquire(&self.locks, &job.gpu, || progress(Progress::WaitingForDevice)).await?;
         let deadline = Instant::now() + job.timeout.min(LONGEST);
@@ -72,7 +96,7 @@ impl Runner for Local {
         job: &'a Job,
         progress: &'a mut dyn FnMut(Progress),
     ) -> LocalFuture<'a, Result<JobOutput, RunnerError>> {
-        Box::pin(self.run_job(job, progress))
+        Box::pin(self.run_with_room(job, progress))
     }
 }
 

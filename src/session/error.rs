@@ -9,6 +9,7 @@ use crate::harness::HarnessError;
 use crate::journal::{FileError, JournalError, SnapshotError};
 use crate::mission::{DeployError, MissionError};
 use crate::protocol::{FoldError, Gpu, NoStart};
+use crate::runner::RunnerError;
 use crate::tools::RecordError;
 use crate::workspace::WorkspaceError;
 
@@ -88,6 +89,9 @@ pub enum SessionError {
         /// As the mission names it.
         gpu: Gpu,
     },
+    /// The runner has no room: the measurement is made again when the run goes on.
+    #[error(transparent)]
+    Runner(#[from] RunnerError),
     /// The files that a deploy watches.
     #[error(transparent)]
     Deploy(#[from] DeployError),

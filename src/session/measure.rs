@@ -55,6 +55,7 @@ impl Session {
         let observer = &mut self.observer;
         let measured = match tools::measure(&self.bench, order, &mut |progress| observer.progress(progress)).await {
             Ok(measured) => measured,
+            Err(MeasureError::NoRoom(error)) => return Err(error.into()),
             Err(error @ (MeasureError::Harness(_) | MeasureError::Runner { .. })) => {
                 self.drop_rest("");
                 return self.record(Event::Blocked { message: error.to_string() });

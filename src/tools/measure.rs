@@ -59,6 +59,9 @@ pub enum MeasureError {
     /// The harness cannot be used.
     #[error(transparent)]
     Harness(#[from] HarnessError),
+    /// The disk is full: no outcome of the measurement counts.
+    #[error(transparent)]
+    NoRoom(RunnerError),
     /// The runner lacks something for good.
     #[error("the runner {runner} cannot run this job: {message}")]
     Runner {
@@ -92,15 +95,9 @@ pub async fn measure(
         Err(RunnerError::Missing(message)) => {
             return Err(MeasureError::Runner { runner: bench.runner.name().to_owned(), message });
         }
-        Err(error) => {
-            let failure = match error {
-                RunnerError::TimedOut(_) => InfraFailure::RunnerTimeout,
-                RunnerError::Failed(_) | RunnerError::Missing(_) => InfraFailure::Runner,
-            };
-            let outcome = Outcome::InfraFailed { failure, message: error.to_string() };
-            let output = JobOutput::default();
-            return Ok(Measured { outcome, output, blocks: Vec::new(), elapsed: begun.elapsed() });
-        }
+        Err(error @ RunnerError::NoRoom { .. }) => return Err(MeasureError::NoRoom(error)),
+        Err(RunnerError::TimedOut(message)) => return Ok(not_run(InfraFailure::RunnerTimeout, message, begun)),
+        Err(RunnerError::Failed(message)) => return Ok(not_run(InfraFailure::Runner, message, begun)),
     };
     let elapsed = begun.elapsed();
     let (blocks, failure) = read_all(bench.harness.as_ref(), &output);
@@ -112,6 +109,11 @@ pub async fn measure(
         None => judge(bench, order, &blocks),
     };
     Ok(Measured { outcome, output, blocks, elapsed })
+}
+
+fn not_run(failure: InfraFailure, message: String, begun: Instant) -> Measured {
+    let outcome = Outcome::InfraFailed { failure, message };
+    Measured { outcome, output: JobOutput::default(), blocks: Vec::new(), elapsed: begun.elapsed() }
 }
 
 fn no_result(message: String) -> Outcome {

@@ -8,7 +8,7 @@ mod scene;
 use std::fs;
 use std::path::Path;
 
-use scene::{BEGIN, Ended, KERNEL, RUN, Scene, analysis, candidate, edit, mission, test};
+use scene::{BEGIN, Ended, KERNEL, RUN, Scene, analysis, candidate, edit, mission, skipped, test};
 
 /// One bad input: how the scene comes about, and what the program must say.
 struct Bad {
@@ -151,7 +151,7 @@ const AT_THE_START: &[Bad] = &[
 fn what_cannot_be_worked_with_is_named_with_a_remedy_and_nothing_is_left_behind() {
     for Bad { what, arrange, code, says } in AT_THE_START {
         if what.starts_with("a GPU") && Path::new("/dev/nvidiactl").exists() {
-            eprintln!("SKIPPED: {what}: this machine has one");
+            skipped("a GPU on a machine without one: this machine has one");
             continue;
         }
         let scene = Scene::new("");

@@ -1,6 +1,6 @@
 //! Stopping: by a signal, by a second one, by command; and what `resume` makes of it.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper that fails fails its test")]
 
 #[path = "support/scene.rs"]
 mod scene;

@@ -24,9 +24,11 @@ mod kernel;
 mod marks;
 mod measure;
 mod open;
+mod parts;
 mod transcript;
 
 pub use deploy::{Deployed, Deployment, deploy};
 pub use driver::{Session, now};
 pub use error::SessionError;
 pub use open::{MakeObserver, Options, StopFlag, fold_run, run_folder};
+pub use parts::{Opening, Parts};

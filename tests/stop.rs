@@ -147,6 +147,22 @@ fn a_run_in_other_hands_is_not_resumed() {
 }
 
 #[test]
+fn a_second_run_on_the_same_kernel_is_refused_and_leaves_nothing() {
+    let scene = slow();
+    let running = in_the_middle(&scene);
+    let second = scene.agent(&["run", "--mission", "mission.md", "--run-id", "second"]);
+    assert_eq!(second.code, Some(2), "{second:?}");
+    assert!(
+        second.stderr.contains("another run works on") && second.stderr.contains("agent stop"),
+        "{}",
+        second.stderr
+    );
+    assert!(!scene.artifacts().join("second").exists());
+    running.signal(Signal::TERM);
+    assert_eq!(running.end().code, Some(11));
+}
+
+#[test]
 fn a_run_that_reached_its_target_is_over_for_good() {
     let scene = Scene::new("");
     scene.script(&[

@@ -57,6 +57,7 @@ impl From<SessionError> for CliError {
             | SessionError::NoStart { .. }
             | SessionError::UnknownRun { .. }
             | SessionError::NoRun { .. }
+            | SessionError::KernelBusy { .. }
             | SessionError::RunExists { .. }
             | SessionError::Unsupported(_)
             | SessionError::Deploy(_)

@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::logging;
 use super::world::{here, own_path, runtime};
+use crate::mission::ModelChoice;
 use crate::report::{Human, Json, Meter, Observer, Quiet};
 use crate::session::{Options, Session, StopFlag, run_folder};
 
@@ -30,16 +31,25 @@ pub(super) fn resume(args: ResumeArgs) -> Result<Exit, CliError> {
 }
 
 fn options(choices: Choices, view: ViewArgs) -> Result<Options, CliError> {
+    let here = here()?;
     Ok(Options {
         agent: own_path()?,
         vars: BTreeMap::new(),
-        model: choices.model,
+        model: choices.model.map(|model| from_here(model, &here)),
         runner: choices.runner,
         max_iterations: choices.max_iterations,
         run_id: None,
         observer: Box::new(move |folder| observer(view, folder)),
         stop: StopFlag::default(),
     })
+}
+
+/// A recording on the command line is named from the folder that the user stands in; in a mission, from the repository.
+fn from_here(model: ModelChoice, here: &Path) -> ModelChoice {
+    match model {
+        ModelChoice::Replay(path) => ModelChoice::Replay(here.join(path)),
+        other => other,
+    }
 }
 
 fn observer(view: ViewArgs, folder: &Path) -> Box<dyn Observer> {

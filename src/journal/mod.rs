@@ -37,6 +37,7 @@ mod line;
 mod lock;
 mod log;
 mod read;
+mod shared;
 mod snapshots;
 
 pub use durable::{atomic_write, create_folder};
@@ -45,4 +46,5 @@ pub use line::Record;
 pub use lock::{Holder, RunLock, holder};
 pub use log::{Appended, Journal};
 pub use read::{Opened, read};
+pub use shared::open_shared;
 pub use snapshots::{SnapshotError, Snapshots};

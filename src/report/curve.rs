@@ -34,6 +34,8 @@ pub(super) struct Curve<'a> {
     pub(super) points: Vec<Point<'a>>,
     /// The target, where it is in sight.
     pub(super) target: Option<f64>,
+    /// The lower and upper end of the scale, in microseconds, with a little room beyond the curve.
+    pub(super) bounds: (f64, f64),
 }
 
 impl<'a> Curve<'a> {
@@ -54,23 +56,14 @@ impl<'a> Curve<'a> {
         }
         let in_sight =
             |target: &f64| target.is_finite() && *target > best / TARGET_IN_SIGHT && *target < baseline * CEILING;
-        (!points.is_empty()).then(|| Self { baseline, points, target: state.target_us().filter(in_sight) })
-    }
-
-    /// Returns the lower and upper end of the scale, in microseconds, with a little room beyond the curve.
-    pub(super) fn bounds(&self) -> (f64, f64) {
-        let scores = self.points.iter().flat_map(|point| point.us.into_iter().chain([point.best]));
-        let (mut low, mut high) = (self.baseline, self.baseline);
-        for us in scores.chain(self.target) {
-            low = low.min(us);
-            high = high.max(us.min(self.baseline * CEILING));
-        }
-        (low * 0.96, high * 1.04)
+        let target = state.target_us().filter(in_sight);
+        let bounds = bounds(baseline, &points, target);
+        (!points.is_empty()).then_some(Self { baseline, points, target, bounds })
     }
 
     /// Returns where `us` lies on the logarithmic scale: 0 at the upper end of the bounds, 1 at the lower.
     pub(super) fn depth(&self, us: f64) -> f64 {
-        let (low, high) = self.bounds();
+        let (low, high) = self.bounds;
         ((high.ln() - us.ln()) / (high.ln() - low.ln())).clamp(0.0, 1.0)
     }
 
@@ -115,7 +108,7 @@ impl<'a> Curve<'a> {
     }
 
     fn framed(&self, canvas: &Canvas) -> Vec<String> {
-        let (low, high) = self.bounds();
+        let (low, high) = self.bounds;
         let middle = (low * high).sqrt();
         let mut lines = Vec::new();
         for (y, cells) in canvas.rows.iter().enumerate() {
@@ -133,6 +126,16 @@ impl<'a> Curve<'a> {
         lines.push(format!("{:>10}  0{last:>space$}", ""));
         lines
     }
+}
+
+fn bounds(baseline: f64, points: &[Point<'_>], target: Option<f64>) -> (f64, f64) {
+    let scores = points.iter().flat_map(|point| point.us.into_iter().chain([point.best]));
+    let (mut low, mut high) = (baseline, baseline);
+    for us in scores.chain(target) {
+        low = low.min(us);
+        high = high.max(us.min(baseline * CEILING));
+    }
+    (low * 0.96, high * 1.04)
 }
 
 struct Canvas {

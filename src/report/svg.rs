@@ -82,7 +82,7 @@ fn dot(svg: &mut String, curve: &Curve<'_>, place: usize, point: &Point<'_>) {
 }
 
 fn axes(svg: &mut String, curve: &Curve<'_>) {
-    let (low, high) = curve.bounds();
+    let (low, high) = curve.bounds;
     let right = WIDTH - RIGHT;
     for us in ticks(low, high) {
         let (y, x, label) = (y(curve, us), LEFT - 10.0, micros(us));

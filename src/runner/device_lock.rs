@@ -1,15 +1,13 @@
 //! One device measures one thing at a time.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
-
 use super::api::RunnerError;
+use crate::journal::open_shared;
 use crate::protocol::Gpu;
 
 /// The pause between two tries.
@@ -34,7 +32,7 @@ impl DeviceLock {
                 "failed to lock {gpu} with {path}: {error}; it must be a file that you can read"
             ))
         };
-        let file = open(&path).map_err(failed)?;
+        let file = open_shared(&path).map_err(failed)?;
         let mut waiting = Some(waiting);
         loop {
             match file.try_lock() {
@@ -63,38 +61,9 @@ fn path(folder: &Path, gpu: &Gpu) -> PathBuf {
     folder.join(format!("afterhours-{slug}.lock"))
 }
 
-/// Opens the lock's file, or creates it. In a folder that all users share, anything may stand under its name: only a plain
-/// file will do, and opening it neither follows a link nor waits.
-fn open(path: &Path) -> io::Result<File> {
-    let file = loop {
-        match options().open(path) {
-            // Creating and opening are apart: a system may refuse to open another user's file with leave to create it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            opened => break opened?,
-        }
-        match options().write(true).create_new(true).open(path) {
-            // Somebody else was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            created => {
-                let created = created?;
-                // Other users need to read it, whatever this one's mask: to lock it, no more is needed.
-                created.set_permissions(Permissions::from_mode(0o644))?;
-                break created;
-            }
-        }
-    };
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
-}
-
-fn options() -> OpenOptions {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    let mut options = fs::OpenOptions::new();
-    options.read(true).custom_flags(i32::try_from(flags).unwrap_or_default());
-    options
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use rustix::fs::{CWD, Mode, mkfifoat};

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::error::SessionError;
+use super::ground::load_mission;
 use crate::journal::{FileError, atomic_write, create_folder};
 use crate::mission;
 use crate::protocol::{ContentHash, Deploy};
-use crate::workspace::Workspace;
 
 /// What a deploy command came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +40,7 @@ pub async fn deploy(
     mission_file: &Path,
     vars: &BTreeMap<String, String>,
 ) -> Result<Deployment, SessionError> {
-    let root = Workspace::root(cwd)?;
-    let mission = super::open::load_mission(&root, mission_file, vars)?;
+    let (root, mission) = load_mission(cwd, mission_file, vars)?;
     let Some(step) = &mission.terms.deploy else {
         let message = format!("{}: the mission has no `deploy` key, and nothing to deploy", mission_file.display());
         return Err(SessionError::Unsupported(message));

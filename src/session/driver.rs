@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::claim::Claim;
 use super::error::SessionError;
-use super::open::StopFlag;
 use super::transcript::Transcript;
+use super::wish::StopFlag;
 use super::{deploy, marks};
 use crate::journal::{Journal, Snapshots, atomic_write};
 use crate::mission::Mission;
@@ -32,6 +33,7 @@ pub struct Session {
     pub(super) observer: Box<dyn Observer>,
     pub(super) stop: StopFlag,
     pub(super) results: Vec<CallResult>,
+    pub(super) _claim: Claim,
 }
 
 impl Session {

@@ -67,6 +67,12 @@ pub enum SessionError {
         /// Where it was looked for.
         folder: PathBuf,
     },
+    /// A kernel that another run works on.
+    #[error("another run works on {kernel}: wait for it, or end it with `agent stop`")]
+    KernelBusy {
+        /// The kernel.
+        kernel: PathBuf,
+    },
     /// A name that is taken.
     #[error("the run {name} exists already, in {folder}; choose another --run-id, or go on with `agent resume {name}`")]
     RunExists {

@@ -16,17 +16,25 @@
 //! ```
 
 mod calls;
+mod claim;
 mod commit;
 mod deploy;
 mod driver;
 mod error;
+mod find;
+mod ground;
 mod kernel;
 mod marks;
 mod measure;
 mod open;
+mod parts;
 mod transcript;
+mod wish;
 
 pub use deploy::{Deployed, Deployment, deploy};
 pub use driver::{Session, now};
 pub use error::SessionError;
-pub use open::{MakeObserver, Options, StopFlag, fold_run, run_folder};
+pub use find::{fold_run, run_folder};
+pub use open::{MakeObserver, Options};
+pub use parts::{Opening, Parts};
+pub use wish::StopFlag;

@@ -1,63 +1,21 @@
 //! The beginning of a session: a new run, or one that goes on.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
-use jiff::Timestamp;
-
-use super::deploy;
 use super::driver::{Session, now};
 use super::error::SessionError;
-use super::transcript::Transcript;
+use super::ground::{load_mission, with_root};
+use super::parts::{Opening, Parts};
+use super::wish::StopFlag;
 use crate::harness;
-use crate::journal::{self, Journal, JournalError, Snapshots, create_folder};
+use crate::journal::Snapshots;
 use crate::mission::{self, Mission, ModelChoice, RunnerChoice};
 use crate::model::{Model, Replay, Tuner};
-use crate::protocol::{Budget, ContentHash, Event, FoldError, Forbidden, Gpu, RunId, RunStarted, RunState, StopSource};
+use crate::protocol::{Gpu, RunId};
 use crate::report::Observer;
 use crate::runner::{Local, Runner};
-use crate::tools::{Bench, Readable};
 use crate::workspace::Workspace;
-
-/// The user's wish to stop, as it reaches a session: by a signal to this process, or by a file that `agent stop` leaves.
-#[derive(Clone, Debug, Default)]
-pub struct StopFlag {
-    signal: Rc<Cell<bool>>,
-    file: PathBuf,
-}
-
-impl StopFlag {
-    /// The name of the file in a run's folder by which `agent stop` asks.
-    pub const FILE: &'static str = "stop-requested";
-
-    /// Notes that a signal came.
-    pub fn signal(&self) {
-        self.signal.set(true);
-    }
-
-    /// Returns the wish, where there is one.
-    pub(super) fn wished(&self) -> Option<StopSource> {
-        if self.signal.get() {
-            Some(StopSource::Signal)
-        } else if self.file.exists() {
-            Some(StopSource::Command)
-        } else {
-            None
-        }
-    }
-
-    /// The wish is in the journal: the file has done its work.
-    pub(super) fn taken(&self) {
-        self.signal.set(false);
-        let _ = std::fs::remove_file(&self.file);
-    }
-
-    fn watching(&self, folder: &Path) -> Self {
-        Self { signal: Rc::clone(&self.signal), file: folder.join(Self::FILE) }
-    }
-}
 
 /// Makes the one who watches a run, for the run's folder.
 pub type MakeObserver = Box<dyn FnOnce(&Path) -> Box<dyn Observer>>;
@@ -85,71 +43,23 @@ pub struct Options {
 impl Session {
     /// Begins a new run of the mission in the file `mission_file`, in the repository around the folder `cwd`.
     ///
-    /// Everything that can be checked is checked before the run's folder exists.
-    ///
     /// # Errors
     /// Where mission, kernel, repository, harness, runner or model do not allow a run; nothing is left behind.
     pub fn start(cwd: &Path, mission_file: &Path, options: Options) -> Result<Self, SessionError> {
-        let root = Workspace::root(cwd)?;
-        let mut mission = load_mission(&root, mission_file, &options.vars)?;
+        let (root, mut mission) = load_mission(cwd, mission_file, &options.vars)?;
         apply(&mut mission, &options);
         let workspace = Workspace::open(&root, &mission.kernel)?;
-        let baseline = workspace.read_kernel()?;
-        let harness_file = workspace.repo_root().join(&mission.harness);
-        let bench_harness = harness::open(&harness_file)?;
-        bench_harness.supports(&mission.terms.gpu)?;
         let artifacts = workspace.repo_root().join("artifacts");
-        let run_id = match &options.run_id {
-            Some(run_id) => run_id.clone(),
-            None => free_run_id(&artifacts, workspace.kernel_path()),
-        };
-        let folder = artifacts.join(run_id.as_str());
-        if folder.exists() {
-            return Err(SessionError::RunExists { name: run_id.to_string(), folder });
-        }
-        workspace.branch_free(&run_id)?;
-        let model = open_model(&mission.model, workspace.repo_root())?;
-        let deploy_due = due_deploy(workspace.repo_root(), &artifacts, &mission)?;
-        let run = RunStarted {
-            program: concat!("afterhours ", env!("CARGO_PKG_VERSION")).to_owned(),
-            mission: mission_file.display().to_string(),
-            mission_hash: ContentHash::of(mission.text.as_bytes()),
-            vars: options.vars.clone(),
-            terms: mission.terms.clone(),
-            repo_root: workspace.repo_root().display().to_string(),
-            kernel: workspace.kernel_relative().to_owned(),
-            harness: mission.harness.display().to_string(),
-            harness_hash: bench_harness.hash(),
-            model: mission.model.to_string(),
-            runner: mission.runner.to_string(),
-            baseline: ContentHash::of(&baseline),
-            base_commit: workspace.git_hash()?,
-            branch: format!("agent/{run_id}"),
-            seed: match mission.seed {
-                Some(seed) => seed,
-                None => getrandom::u64().map_err(|error| SessionError::Random(error.to_string()))?,
+        let opening = Opening {
+            run_id: match &options.run_id {
+                Some(run_id) => run_id.clone(),
+                None => free_run_id(&artifacts, workspace.kernel_path()),
             },
-            deploy_due,
-            run_id,
+            mission_file: mission_file.to_owned(),
+            vars: options.vars.clone(),
         };
-        let runner = open_runner(mission.runner, &options.agent, &folder, &mission.terms.gpu)?;
-        let started = now();
-        let event = Event::RunStarted(Box::new(run));
-        let state = RunState::start(started, &event)
-            .map_err(|source| SessionError::NoStart { folder: folder.clone(), source })?;
-        let texts = [baseline.as_slice(), mission.text.as_bytes()];
-        let (journal, line) =
-            create_run(&folder, texts, started, &event).inspect_err(|error| forget(&folder, error))?;
-        let mut observer = (options.observer)(&folder);
-        observer.event(&state.moment(), &event, &line, &state);
-        let bench = Bench {
-            harness: bench_harness,
-            runner,
-            gpu: mission.terms.gpu.clone(),
-            metric: mission.terms.metric,
-            min_improvement: mission.terms.min_improvement,
-        };
-        Self::assemble(state, journal, workspace, bench, model, mission, folder, observer, &options.stop)
+        let folder = artifacts.join(opening.run_id.as_str());
+        Self::begin(opening, parts(mission, workspace, &folder, options)?)
     }
 
     /// Goes on with the run in `folder`, exactly where its journal ends.
@@ -158,163 +68,35 @@ impl Session {
     /// Where another process holds the run, the journal is damaged or newer than this program, or the world has changed so
     /// that the run cannot go on.
     pub fn resume(folder: &Path, options: Options) -> Result<Self, SessionError> {
-        let mut state: Option<RunState> = None;
-        let (journal, opened) = Journal::open(folder, |record| fold_into(&mut state, folder, &record))?;
-        let state = state
-            .ok_or_else(|| SessionError::NoStart { folder: folder.to_path_buf(), source: crate::protocol::NoStart })?;
-        if opened.torn_bytes > 0 {
-            tracing::warn!(bytes = opened.torn_bytes, "an unfinished last event was cut off the journal");
-        }
-        let run = state.run.clone();
-        let root = PathBuf::from(&run.repo_root);
-        let snapshots = Snapshots::new(folder);
-        let text = String::from_utf8_lossy(&snapshots.get(run.mission_hash)?).into_owned();
-        let mut mission = mission::parse(Path::new(&run.mission), &text, &with_root(&run.vars, &root))?;
-        mission.model = run.model.parse().unwrap_or(mission.model);
-        mission.runner = run.runner.parse().unwrap_or(mission.runner);
-        apply(&mut mission, &options);
-        let workspace = Workspace::open(&root, Path::new(&run.kernel))?;
-        let bench_harness = harness::open(&workspace.repo_root().join(&run.harness))?;
-        bench_harness.supports(&run.terms.gpu)?;
-        let model = open_model(&mission.model, workspace.repo_root())?;
-        let runner = open_runner(mission.runner, &options.agent, folder, &run.terms.gpu)?;
-        let bench = Bench {
-            harness: bench_harness,
-            runner,
-            gpu: run.terms.gpu.clone(),
-            metric: run.terms.metric,
-            min_improvement: run.terms.min_improvement,
-        };
-        let budget =
-            options.max_iterations.map(|iterations| Budget { iterations: Some(iterations), ..run.terms.budget });
-        let over = state.stop.clone();
-        let observer = (options.observer)(folder);
-        let mut session = Self::assemble(
-            state,
-            journal,
-            workspace,
-            bench,
-            model,
-            mission,
-            folder.to_path_buf(),
-            observer,
-            &options.stop,
-        )?;
-        // A wish that came too late for the process before is not meant for this one.
-        session.stop.taken();
-        // A run that reached its target, or spent its budget, is over; it goes on only where the user gives it more.
-        let done = over.is_some_and(|reason| match reason {
-            crate::protocol::StopReason::TargetReached => true,
-            crate::protocol::StopReason::Budget { .. } => budget.is_none(),
-            crate::protocol::StopReason::User | crate::protocol::StopReason::Blocked { .. } => false,
-        });
-        if !done {
-            session.record(Event::RunResumed { pid: std::process::id(), budget })?;
-        }
-        Ok(session)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the rooms meet here, and only here")]
-    fn assemble(
-        state: RunState,
-        journal: Journal<Event>,
-        workspace: Workspace,
-        bench: Bench,
-        model: Box<dyn Model>,
-        mission: Mission,
-        folder: PathBuf,
-        observer: Box<dyn Observer>,
-        stop: &StopFlag,
-    ) -> Result<Self, SessionError> {
-        let readable = Readable::new(
-            workspace.repo_root(),
-            &folder,
-            workspace.kernel_path(),
-            &bench.harness.files(),
-            &mission.read,
-        );
-        Ok(Self {
-            forbidden: Forbidden::new(&state.run.terms.forbidden),
-            snapshots: Snapshots::new(&folder),
-            workspace: workspace.with_scratch(&folder),
-            transcript: Transcript::open(&folder)?,
-            stop: stop.watching(&folder),
-            results: Vec::new(),
-            state,
-            journal,
-            bench,
-            model,
-            mission,
-            readable,
-            folder,
-            observer,
+        Self::go_on(folder, options.max_iterations, |state| {
+            let run = &state.run;
+            let root = PathBuf::from(&run.repo_root);
+            let text = Snapshots::new(folder).get(run.mission_hash)?;
+            let text = String::from_utf8_lossy(&text);
+            let mut mission = mission::parse(Path::new(&run.mission), &text, &with_root(&run.vars, &root))?;
+            mission.model = run.model.parse().unwrap_or(mission.model);
+            mission.runner = run.runner.parse().unwrap_or(mission.runner);
+            apply(&mut mission, &options);
+            let workspace = Workspace::open(&root, Path::new(&run.kernel))?;
+            parts(mission, workspace, folder, options)
         })
     }
 }
 
-/// Folds a run's journal without taking its lock: what status and report show.
-///
-/// # Errors
-/// Where the journal is damaged, newer than this program, or does not fold.
-pub fn fold_run(folder: &Path) -> Result<RunState, SessionError> {
-    let mut state = None;
-    journal::read(folder, |record| fold_into(&mut state, folder, &record))?;
-    state.ok_or_else(|| SessionError::NoStart { folder: folder.to_path_buf(), source: crate::protocol::NoStart })
-}
-
-fn fold_into(state: &mut Option<RunState>, folder: &Path, record: &journal::Record<Event>) -> Result<(), SessionError> {
-    match state {
-        Some(state) => state
-            .apply(record.time, &record.event)
-            .map_err(|source: FoldError| SessionError::Fold { folder: folder.to_path_buf(), source }),
-        None => {
-            *state = Some(
-                RunState::start(record.time, &record.event)
-                    .map_err(|source| SessionError::NoStart { folder: folder.to_path_buf(), source })?,
-            );
-            Ok(())
-        }
-    }
-}
-
-/// Finds the folder of a run: by its path, by its name, or the newest where there is no name.
-///
-/// # Errors
-/// Where there is no such run.
-pub fn run_folder(cwd: &Path, name: Option<&str>) -> Result<PathBuf, SessionError> {
-    let is_run = |folder: &Path| folder.join("journal.jsonl").is_file();
-    let given = name.map(|name| cwd.join(name)).filter(|folder| is_run(folder));
-    if let Some(folder) = given {
-        return folder.canonicalize().map_err(SessionError::io("resolve", &folder));
-    }
-    let artifacts = Workspace::root(cwd)?.join("artifacts");
-    let found = match name {
-        Some(name) => Some(artifacts.join(name)).filter(|folder| name.parse::<RunId>().is_ok() && is_run(folder)),
-        None => newest_run(&artifacts),
-    };
-    found.ok_or_else(|| SessionError::UnknownRun { name: name.unwrap_or_default().to_owned(), folder: artifacts })
-}
-
-fn newest_run(artifacts: &Path) -> Option<PathBuf> {
-    std::fs::read_dir(artifacts)
-        .ok()?
-        .filter_map(|entry| {
-            let folder = entry.ok()?.path();
-            let changed = folder.join("journal.jsonl").metadata().ok()?.modified().ok()?;
-            Some((changed, folder))
-        })
-        .max()
-        .map(|(_, folder)| folder)
-}
-
-pub(super) fn load_mission(root: &Path, file: &Path, vars: &BTreeMap<String, String>) -> Result<Mission, SessionError> {
-    Ok(mission::load(file, &with_root(vars, root))?)
-}
-
-fn with_root(vars: &BTreeMap<String, String>, root: &Path) -> BTreeMap<String, String> {
-    let mut vars = vars.clone();
-    vars.entry("repo_root".to_owned()).or_insert_with(|| root.display().to_string());
-    vars
+/// Opens what the mission names.
+fn parts(mission: Mission, workspace: Workspace, folder: &Path, options: Options) -> Result<Parts, SessionError> {
+    let (root, gpu) = (workspace.repo_root(), &mission.terms.gpu);
+    let harness = harness::open(&root.join(&mission.harness))?;
+    harness.supports(gpu)?;
+    Ok(Parts {
+        harness,
+        runner: open_runner(mission.runner, &options.agent, folder, gpu)?,
+        model: open_model(&mission.model, root)?,
+        observer: (options.observer)(folder),
+        stop: options.stop,
+        workspace,
+        mission,
+    })
 }
 
 fn apply(mission: &mut Mission, options: &Options) {
@@ -326,32 +108,6 @@ fn apply(mission: &mut Mission, options: &Options) {
     }
     if let Some(iterations) = options.max_iterations {
         mission.terms.budget.iterations = Some(iterations);
-    }
-}
-
-/// Creates the run's folder, invisible to git by a rule of its own, with its first texts and its first event. Returns that
-/// event's line as well.
-fn create_run(
-    folder: &Path,
-    texts: [&[u8]; 2],
-    started: Timestamp,
-    event: &Event,
-) -> Result<(Journal<Event>, String), SessionError> {
-    create_folder(folder)?;
-    let ignore = folder.join(".gitignore");
-    std::fs::write(&ignore, "*\n").map_err(SessionError::io("write", &ignore))?;
-    let mut journal = Journal::create(folder)?;
-    for text in texts {
-        Snapshots::new(folder).put(text)?;
-    }
-    let appended = journal.append(started, event)?;
-    Ok((journal, appended.line))
-}
-
-/// Takes a run away that could not begin, unless its folder turned out to be somebody else's.
-fn forget(folder: &Path, error: &SessionError) {
-    if !matches!(error, SessionError::Journal(JournalError::Held { .. } | JournalError::Exists { .. })) {
-        let _ = std::fs::remove_dir_all(folder);
     }
 }
 
@@ -374,12 +130,6 @@ fn free_run_id(artifacts: &Path, kernel: &Path) -> RunId {
         .unwrap_or_default()
 }
 
-fn due_deploy(root: &Path, artifacts: &Path, mission: &Mission) -> Result<Option<ContentHash>, SessionError> {
-    let Some(step) = &mission.terms.deploy else { return Ok(None) };
-    let watched = mission::watched_hash(root, &step.files)?;
-    Ok(deploy::is_due(artifacts, step, watched).then_some(watched))
-}
-
 fn open_runner(choice: RunnerChoice, agent: &Path, folder: &Path, gpu: &Gpu) -> Result<Box<dyn Runner>, SessionError> {
     match choice {
         // The result proves which device it is; without any driver the night need not begin.
@@ -396,6 +146,7 @@ fn open_runner(choice: RunnerChoice, agent: &Path, folder: &Path, gpu: &Gpu) -> 
 fn open_model(choice: &ModelChoice, root: &Path) -> Result<Box<dyn Model>, SessionError> {
     match choice {
         ModelChoice::Tuner => Ok(Box::new(Tuner::new())),
+        ModelChoice::Detailed(_) if choice.to_string() == "tuner" => Ok(Box::new(Tuner::new())),
         ModelChoice::Replay(path) => Ok(Box::new(Replay::open(&root.join(path))?)),
         other => Err(SessionError::Unsupported(format!(
             "the model {other} is not part of this program yet; use `model: tuner`, or `replay:` with a recording"

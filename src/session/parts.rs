@@ -1,0 +1,209 @@
+//! The parts of a session, and how they become one: the seam for whoever brings a model or a runner of their own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::claim::Claim;
+use super::deploy;
+use super::driver::{Session, now};
+use super::error::SessionError;
+use super::find::fold_into;
+use super::transcript::Transcript;
+use super::wish::StopFlag;
+use crate::harness::Harness;
+use crate::journal::{Journal, JournalError, Snapshots, create_folder};
+use crate::mission::{self, Mission};
+use crate::model::Model;
+use crate::protocol::{Budget, ContentHash, Event, Forbidden, RunId, RunStarted, RunState, StopReason};
+use crate::report::Observer;
+use crate::runner::Runner;
+use crate::tools::{Bench, Readable};
+use crate::workspace::Workspace;
+
+/// What a session works with. [`Session::start`] and [`Session::resume`] choose the parts by mission and command line.
+pub struct Parts {
+    /// What to do.
+    pub mission: Mission,
+    /// The kernel in its repository.
+    pub workspace: Workspace,
+    /// What measures: the file that the mission names. It is opened anew before each measurement, to see whether it is still
+    /// the one that the run began with.
+    pub harness: Box<dyn Harness>,
+    /// Where measurements run.
+    pub runner: Box<dyn Runner>,
+    /// Who proposes.
+    pub model: Box<dyn Model>,
+    /// Who watches.
+    pub observer: Box<dyn Observer>,
+    /// The user's wish to stop.
+    pub stop: StopFlag,
+}
+
+/// What a new run's journal says beside its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The run's name.
+    pub run_id: RunId,
+    /// The mission's file, as given.
+    pub mission_file: PathBuf,
+    /// The variables given on the command line.
+    pub vars: BTreeMap<String, String>,
+}
+
+impl Session {
+    /// Begins a new run with these parts, in `artifacts/<run-id>` below the repository's root.
+    ///
+    /// Everything that can be checked is checked before the run's folder exists.
+    ///
+    /// # Errors
+    /// Where kernel, repository or harness do not allow a run, or the name is taken; nothing is left behind.
+    pub fn begin(opening: Opening, parts: Parts) -> Result<Self, SessionError> {
+        let Parts { mission, workspace, harness, .. } = &parts;
+        harness.supports(&mission.terms.gpu)?;
+        let baseline = workspace.read_kernel()?;
+        let artifacts = workspace.repo_root().join("artifacts");
+        let Opening { run_id, mission_file, vars } = opening;
+        let folder = artifacts.join(run_id.as_str());
+        if folder.exists() {
+            return Err(SessionError::RunExists { name: run_id.to_string(), folder });
+        }
+        workspace.branch_free(&run_id)?;
+        let run = RunStarted {
+            program: concat!("afterhours ", env!("CARGO_PKG_VERSION")).to_owned(),
+            mission: mission_file.display().to_string(),
+            mission_hash: ContentHash::of(mission.text.as_bytes()),
+            vars,
+            terms: mission.terms.clone(),
+            repo_root: workspace.repo_root().display().to_string(),
+            kernel: workspace.kernel_relative().to_owned(),
+            harness: mission.harness.display().to_string(),
+            harness_hash: harness.hash(),
+            model: mission.model.to_string(),
+            runner: mission.runner.to_string(),
+            baseline: ContentHash::of(&baseline),
+            base_commit: workspace.git_hash()?,
+            branch: format!("agent/{run_id}"),
+            seed: match mission.seed {
+                Some(seed) => seed,
+                None => getrandom::u64().map_err(|error| SessionError::Random(error.to_string()))?,
+            },
+            deploy_due: due_deploy(workspace.repo_root(), &artifacts, mission)?,
+            run_id,
+        };
+        let claim = Claim::on(workspace.kernel_path())?;
+        let started = now();
+        let event = Event::RunStarted(Box::new(run));
+        let state = RunState::start(started, &event)
+            .map_err(|source| SessionError::NoStart { folder: folder.clone(), source })?;
+        let texts = [baseline.as_slice(), mission.text.as_bytes()];
+        let (journal, line) =
+            create_run(&folder, texts, started, &event).inspect_err(|error| forget(&folder, error))?;
+        let mut session = Self::assemble(state, journal, claim, folder, parts)?;
+        session.observer.event(&session.state.moment(), &event, &line, &session.state);
+        Ok(session)
+    }
+
+    /// Goes on with the run in `folder`, exactly where its journal ends, with the parts that `parts` chooses for it.
+    /// `iterations`, where given, becomes the run's budget of them.
+    ///
+    /// # Errors
+    /// Where another process holds the run, the journal is damaged or newer than this program, or `parts` fails.
+    pub fn go_on(
+        folder: &Path,
+        iterations: Option<u32>,
+        parts: impl FnOnce(&RunState) -> Result<Parts, SessionError>,
+    ) -> Result<Self, SessionError> {
+        let mut state: Option<RunState> = None;
+        let (journal, opened) = Journal::open(folder, |record| fold_into(&mut state, folder, &record))?;
+        let state = state
+            .ok_or_else(|| SessionError::NoStart { folder: folder.to_path_buf(), source: crate::protocol::NoStart })?;
+        if opened.torn_bytes > 0 {
+            tracing::warn!(bytes = opened.torn_bytes, "an unfinished last event was cut off the journal");
+        }
+        let parts = parts(&state)?;
+        let budget = iterations.map(|number| Budget { iterations: Some(number), ..state.run.terms.budget });
+        // A run that reached its target, or spent its budget, is over; it goes on only where the user gives it more.
+        let over = match &state.stop {
+            Some(StopReason::TargetReached) => true,
+            Some(StopReason::Budget { .. }) => budget.is_none(),
+            Some(StopReason::User | StopReason::Blocked { .. }) | None => false,
+        };
+        let claim = Claim::on(parts.workspace.kernel_path())?;
+        let mut session = Self::assemble(state, journal, claim, folder.to_path_buf(), parts)?;
+        // A wish that came too late for the process before is not meant for this one.
+        session.stop.taken();
+        if !over {
+            session.record(Event::RunResumed { pid: std::process::id(), budget })?;
+        }
+        Ok(session)
+    }
+
+    fn assemble(
+        state: RunState,
+        journal: Journal<Event>,
+        claim: Claim,
+        folder: PathBuf,
+        parts: Parts,
+    ) -> Result<Self, SessionError> {
+        let Parts { mission, workspace, harness, runner, model, observer, stop } = parts;
+        let terms = &state.run.terms;
+        let (root, kernel) = (workspace.repo_root(), workspace.kernel_path());
+        Ok(Self {
+            forbidden: Forbidden::new(&terms.forbidden),
+            readable: Readable::new(root, &folder, kernel, &harness.files(), &mission.read),
+            bench: Bench {
+                harness,
+                runner,
+                gpu: terms.gpu.clone(),
+                metric: terms.metric,
+                min_improvement: terms.min_improvement,
+            },
+            snapshots: Snapshots::new(&folder),
+            workspace: workspace.with_scratch(&folder),
+            transcript: Transcript::open(&folder)?,
+            stop: stop.watching(&folder),
+            results: Vec::new(),
+            state,
+            journal,
+            model,
+            mission,
+            folder,
+            observer,
+            _claim: claim,
+        })
+    }
+}
+
+/// Creates the run's folder, invisible to git by a rule of its own, with its first texts and its first event. Returns that
+/// event's line as well.
+fn create_run(
+    folder: &Path,
+    texts: [&[u8]; 2],
+    started: Timestamp,
+    event: &Event,
+) -> Result<(Journal<Event>, String), SessionError> {
+    create_folder(folder)?;
+    let ignore = folder.join(".gitignore");
+    std::fs::write(&ignore, "*\n").map_err(SessionError::io("write", &ignore))?;
+    let mut journal = Journal::create(folder)?;
+    for text in texts {
+        Snapshots::new(folder).put(text)?;
+    }
+    let appended = journal.append(started, event)?;
+    Ok((journal, appended.line))
+}
+
+/// Takes a run away that could not begin, unless its folder turned out to be somebody else's.
+fn forget(folder: &Path, error: &SessionError) {
+    if !matches!(error, SessionError::Journal(JournalError::Held { .. } | JournalError::Exists { .. })) {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
+
+fn due_deploy(root: &Path, artifacts: &Path, mission: &Mission) -> Result<Option<ContentHash>, SessionError> {
+    let Some(step) = &mission.terms.deploy else { return Ok(None) };
+    let watched = mission::watched_hash(root, &step.files)?;
+    Ok(deploy::is_due(artifacts, step, watched).then_some(watched))
+}

@@ -1,0 +1,130 @@
+//! Sessions whose parts are brought along: the seam for scripted models and measurements.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::path::{Path, PathBuf};
+
+use afterhours::harness::{self, Exit, Job, JobOutput, Part, Ran};
+use afterhours::mission;
+use afterhours::model::{Model, ModelError, TurnFuture, View};
+use afterhours::protocol::{BudgetKind, StopReason};
+use afterhours::report::Quiet;
+use afterhours::runner::{LocalFuture, Progress, Runner, RunnerError};
+use afterhours::session::{Opening, Parts, Session, SessionError, StopFlag};
+use afterhours::workspace::Workspace;
+
+const MISSION: &str =
+    "---\nkernel: kernel.c\nharness: harness.sh\ntarget_speedup: 2\ngpu: cpu\nseed: 1\n---\nMake it fast.\n";
+
+/// Answers every block at once.
+struct Instant;
+
+impl Runner for Instant {
+    fn name(&self) -> &str {
+        "instant"
+    }
+
+    fn run<'a>(
+        &'a self,
+        job: &'a Job,
+        _progress: &'a mut dyn FnMut(Progress),
+    ) -> LocalFuture<'a, Result<JobOutput, RunnerError>> {
+        let result = br#"{"device":{"name":"cpu (none)"},"cases":[{"id":"a","passed":true,"time_us":[7.0]}]}"#;
+        let ran = job.blocks.iter().enumerate().map(|(place, block)| Ran {
+            role: block.role,
+            part: Part::Block(place),
+            command: "sh harness.sh".to_owned(),
+            exit: Exit::Code(0),
+            stdout: String::new(),
+            stderr: String::new(),
+            result: Some(result.to_vec()),
+            elapsed: std::time::Duration::ZERO,
+        });
+        Box::pin(ready(Ok(JobOutput { ran: ran.collect() })))
+    }
+}
+
+/// Has nothing to say.
+struct Mute;
+
+impl Model for Mute {
+    fn name(&self) -> String {
+        "mute".to_owned()
+    }
+
+    fn turn<'a>(&'a mut self, _view: View<'a>) -> TurnFuture<'a> {
+        Box::pin(ready(Err(ModelError::Exhausted("nothing to say".to_owned()))))
+    }
+}
+
+fn repository() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    git2::Repository::init(folder.path()).unwrap();
+    std::fs::write(folder.path().join("kernel.c"), "int k;\n").unwrap();
+    std::fs::write(folder.path().join("harness.sh"), "exit 1\n").unwrap();
+    folder
+}
+
+fn parts(root: &Path) -> Parts {
+    let mission = mission::parse(Path::new("mission.md"), MISSION, &BTreeMap::new()).unwrap();
+    Parts {
+        workspace: Workspace::open(root, &mission.kernel).unwrap(),
+        harness: harness::open(&root.join(&mission.harness)).unwrap(),
+        runner: Box::new(Instant),
+        model: Box::new(Mute),
+        observer: Box::new(Quiet::new(std::io::sink(), PathBuf::new())),
+        stop: StopFlag::default(),
+        mission,
+    }
+}
+
+fn opening(run_id: &str) -> Opening {
+    Opening { run_id: run_id.parse().unwrap(), mission_file: "mission.md".into(), vars: BTreeMap::new() }
+}
+
+fn drive(session: &mut Session) -> StopReason {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(session.run()).unwrap()
+}
+
+#[test]
+fn a_run_with_brought_parts_measures_asks_stops_and_goes_on() {
+    let repository = repository();
+    let mut session = Session::begin(opening("mine"), parts(repository.path())).unwrap();
+    assert_eq!(drive(&mut session), StopReason::Blocked { message: "nothing to say".to_owned() });
+    assert_eq!(session.state().baseline.as_ref().unwrap().us.get(), 7.0);
+    let folder = session.folder().to_owned();
+    drop(session);
+    let mut session = Session::go_on(&folder, None, |state| Ok(parts(Path::new(&state.run.repo_root)))).unwrap();
+    assert_eq!(session.state().counters.resumes, 1);
+    assert_eq!(drive(&mut session).code(), "blocked");
+}
+
+#[test]
+fn a_run_whose_budget_is_spent_goes_on_only_with_a_larger_one() {
+    let repository = repository();
+    let mut brought = parts(repository.path());
+    brought.mission.terms.budget.wall_ms = Some(0);
+    let mut session = Session::begin(opening("mine"), brought).unwrap();
+    let spent = StopReason::Budget { budget: BudgetKind::Wall };
+    assert_eq!(drive(&mut session), spent);
+    let folder = session.folder().to_owned();
+    drop(session);
+    let go_on = |iterations| Session::go_on(&folder, iterations, |_| Ok(parts(repository.path()))).unwrap();
+    assert_eq!(go_on(None).state().stop, Some(spent));
+    let raised = go_on(Some(3));
+    assert_eq!((raised.state().stop.as_ref(), raised.state().run.terms.budget.iterations), (None, Some(3)));
+}
+
+#[test]
+fn a_taken_name_is_refused_and_the_run_that_has_it_stays_as_it_is() {
+    let repository = repository();
+    let session = Session::begin(opening("mine"), parts(repository.path())).unwrap();
+    let journal = session.folder().join("journal.jsonl");
+    let before = std::fs::read(&journal).unwrap();
+    let Err(error) = Session::begin(opening("mine"), parts(repository.path())) else { panic!("begun twice") };
+    assert!(matches!(&error, SessionError::RunExists { name, .. } if name == "mine"), "{error}");
+    assert_eq!(std::fs::read(&journal).unwrap(), before);
+}

@@ -45,6 +45,6 @@ pub use error::{FileError, JournalError, LineFault};
 pub use line::Record;
 pub use lock::{Holder, RunLock, holder};
 pub use log::{Appended, Journal};
-pub use read::{Opened, read};
+pub use read::{FILE, Opened, read};
 pub use shared::open_shared;
 pub use snapshots::{SnapshotError, Snapshots};

@@ -10,7 +10,7 @@ use super::error::{FileError, JournalError, LineFault};
 use super::line::{self, Chain, MAX_LINE, Record, Unreadable};
 
 /// The journal's name in the run's folder.
-pub(super) const FILE: &str = "journal.jsonl";
+pub const FILE: &str = "journal.jsonl";
 
 const BUFFER: usize = 256 << 10;
 

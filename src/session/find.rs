@@ -41,7 +41,7 @@ pub(super) fn fold_into(
 /// # Errors
 /// Where there is no such run.
 pub fn run_folder(cwd: &Path, name: Option<&str>) -> Result<PathBuf, SessionError> {
-    let is_run = |folder: &Path| folder.join("journal.jsonl").is_file();
+    let is_run = |folder: &Path| folder.join(journal::FILE).is_file();
     let given = name.map(|name| cwd.join(name)).filter(|folder| is_run(folder));
     if let Some(folder) = given {
         return folder.canonicalize().map_err(SessionError::io("resolve", &folder));
@@ -62,8 +62,9 @@ fn newest_run(artifacts: &Path) -> Option<PathBuf> {
         .ok()?
         .filter_map(|entry| {
             let folder = entry.ok()?.path();
-            let changed = folder.join("journal.jsonl").metadata().ok()?.modified().ok()?;
-            Some((changed, folder))
+            let journal = folder.join(journal::FILE).metadata().ok()?;
+            // A run that never wrote its first event is none.
+            (journal.len() > 0).then_some((journal.modified().ok()?, folder))
         })
         .max()
         .map(|(_, folder)| folder)

@@ -13,7 +13,7 @@ use super::find::fold_into;
 use super::transcript::Transcript;
 use super::wish::StopFlag;
 use crate::harness::Harness;
-use crate::journal::{Journal, JournalError, Snapshots, create_folder};
+use crate::journal::{self, Journal, JournalError, Snapshots, create_folder};
 use crate::mission::{self, Mission};
 use crate::model::Model;
 use crate::protocol::{Budget, ContentHash, Event, Forbidden, RunId, RunStarted, RunState, StopReason};
@@ -66,6 +66,9 @@ impl Session {
         let artifacts = workspace.repo_root().join("artifacts");
         let Opening { run_id, mission_file, vars } = opening;
         let folder = artifacts.join(run_id.as_str());
+        if never_began(&folder)? {
+            std::fs::remove_dir_all(&folder).map_err(SessionError::io("remove", &folder))?;
+        }
         if folder.exists() {
             return Err(SessionError::RunExists { name: run_id.to_string(), folder });
         }
@@ -119,9 +122,6 @@ impl Session {
         let (journal, opened) = Journal::open(folder, |record| fold_into(&mut state, folder, &record))?;
         let state = state
             .ok_or_else(|| SessionError::NoStart { folder: folder.to_path_buf(), source: crate::protocol::NoStart })?;
-        if opened.torn_bytes > 0 {
-            tracing::warn!(bytes = opened.torn_bytes, "an unfinished last event was cut off the journal");
-        }
         let parts = parts(&state)?;
         let budget = iterations.map(|number| Budget { iterations: Some(number), ..state.run.terms.budget });
         // A run that reached its target, or spent its budget, is over; it goes on only where the user gives it more.
@@ -134,6 +134,11 @@ impl Session {
         let mut session = Self::assemble(state, journal, claim, folder.to_path_buf(), parts)?;
         // A wish that came too late for the process before is not meant for this one.
         session.stop.taken();
+        if opened.torn_bytes > 0 {
+            session
+                .observer
+                .note("the last event was unfinished, and is cut off the journal: what it tells of is made again");
+        }
         if !over {
             session.record(Event::RunResumed { pid: std::process::id(), budget })?;
         }
@@ -193,6 +198,12 @@ fn create_run(
     }
     let appended = journal.append(started, event)?;
     Ok((journal, appended.line))
+}
+
+/// Tells whether a process died in `folder` before it had written the run's first event: there is nothing to go on with.
+fn never_began(folder: &Path) -> Result<bool, SessionError> {
+    let is_empty = std::fs::metadata(folder.join(journal::FILE)).is_ok_and(|journal| journal.len() == 0);
+    Ok(is_empty && journal::holder(folder)?.is_none())
 }
 
 /// Takes a run away that could not begin, unless its folder turned out to be somebody else's.

@@ -217,9 +217,8 @@ fn killed_in_the_middle_of_a_measurement_it_leaves_no_process_of_the_harness() {
 fn a_run_that_died_before_its_first_event_is_no_run_and_its_name_is_free() {
     let scene = Scene::new("");
     scene.script(&[&[edit("time_us 40\n"), test()]]);
-    let folder = scene.artifacts().join(RUN);
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("journal.jsonl"), "").unwrap();
+    fs::create_dir_all(scene.artifacts()).unwrap();
+    fs::write(scene.artifacts().join("journal.jsonl"), "").unwrap();
     let status = scene.agent(&["status"]);
     assert_eq!(status.code, Some(2));
     assert!(

@@ -157,7 +157,7 @@ fn a_second_run_on_the_same_kernel_is_refused_and_leaves_nothing() {
         "{}",
         second.stderr
     );
-    assert!(!scene.artifacts().join("second").exists());
+    assert!(!scene.artifacts().with_file_name("second").exists());
     running.signal(Signal::TERM);
     assert_eq!(running.end().code, Some(11));
 }

@@ -361,6 +361,21 @@ fn a_baseline_that_fails_blocks_the_run() {
 }
 
 #[test]
+fn a_baseline_whose_infra_failure_recovers_is_a_baseline() {
+    let mut machine = Machine::new();
+    for purpose in [Purpose::Test, Purpose::Candidate] {
+        let spec = machine.state.spec(Caller::Code, purpose);
+        machine.measure(spec, World::InfraFails);
+        let Step::Measure(again) = machine.state.next(machine.now()) else { panic!("it is repeated") };
+        machine.measure(again, GOOD);
+        let path = machine.state.awaiting_analysis().unwrap().1.artifact.path.clone();
+        machine.analyse(Caller::Code, &path, Decision::Keep);
+    }
+    assert_eq!(machine.state.next(machine.now()), Step::Ask);
+    assert_eq!(machine.state.counters.infra_failures, 2);
+}
+
+#[test]
 fn a_deploy_runs_before_the_baseline_and_twice_at_the_most() {
     let mut machine = Machine::in_phase(Phase::Deploy);
     assert_eq!(machine.state.next(machine.now()), Step::Deploy);

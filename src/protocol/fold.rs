@@ -63,7 +63,7 @@ impl RunState {
     /// Takes the next event in.
     ///
     /// # Errors
-    /// Where the event cannot follow; the state is then as it was, but for the clock.
+    /// Where the event cannot follow: the journal is not a run's, and the state must not be used any more.
     pub fn apply(&mut self, time: Timestamp, event: &Event) -> Result<(), FoldError> {
         if !matches!(event, Event::RunResumed { .. }) {
             self.active_ms = self.active_ms_at(time);

@@ -62,9 +62,11 @@ impl RunState {
             self.infra_failed(&spec, message);
             return Ok(());
         }
-        if let Outcome::KernelFailed { failure, message } = outcome {
-            self.current.failure = Some(format!("{failure}: {message}"));
-        }
+        // A measurement that succeeded after an infra failure has mended it.
+        self.current.failure = match outcome {
+            Outcome::KernelFailed { failure, message } => Some(format!("{failure}: {message}")),
+            Outcome::Measured { .. } | Outcome::InfraFailed { .. } => None,
+        };
         let evidence = Evidence { outcome: outcome.clone(), artifact: artifact.clone(), analysed: None };
         match spec.purpose {
             Purpose::Headline => self.headlined(&spec, evidence),

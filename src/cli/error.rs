@@ -91,7 +91,8 @@ fn io_cause(error: &SessionError) -> Option<io::ErrorKind> {
         }
         cause = error.source();
     }
-    None
+    // libgit2 tells of the system's errors in words alone.
+    chain(error).contains("No space left on device").then_some(io::ErrorKind::StorageFull)
 }
 
 fn is_environment(kind: io::ErrorKind) -> bool {
@@ -121,4 +122,19 @@ fn hint(kind: io::ErrorKind) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::WorkspaceError;
+
+    #[test]
+    fn a_disk_that_is_full_under_git_is_a_full_disk() {
+        let source = git2::Error::from_str("failed to write loose object: No space left on device");
+        let error = SessionError::from(WorkspaceError::Git { action: "write the kernel's blob".to_owned(), source });
+        let error = CliError::from(error);
+        assert_eq!(error.exit, Exit::Environment);
+        assert!(error.hints[0].contains("agent resume"), "{error:?}");
+    }
 }

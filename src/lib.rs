@@ -16,4 +16,5 @@ pub mod model;
 pub mod tools;
 pub mod report;
 pub mod session;
+pub mod eval;
 pub mod cli;

@@ -171,7 +171,7 @@ fn every_link_leads_to_a_file_and_every_name_beside_it_stands_there() {
 #[test]
 fn the_command_line_is_as_documented() {
     let tools = Tool::ALL.map(|tool| vec!["tool", tool.name()]);
-    let commands = ["run", "resume", "stop", "status", "report", "tool", "deploy"].map(|name| vec![name]);
+    let commands = ["run", "resume", "stop", "status", "report", "tool", "deploy", "eval"].map(|name| vec![name]);
     let mut reference = String::new();
     for command in std::iter::once(Vec::new()).chain(commands).chain(tools) {
         let output = Command::new(env!("CARGO_BIN_EXE_agent"))

@@ -34,6 +34,8 @@ pub enum Command {
     Tool(ToolArgs),
     /// Run the mission's deploy command if the files it deploys have changed since it last succeeded.
     Deploy(DeployArgs),
+    /// Play scenarios: real runs with scripted replies and measurements, held against what is expected of them.
+    Eval(EvalArgs),
     /// A block of the native harness.
     #[command(hide = true)]
     Worker {
@@ -153,6 +155,20 @@ pub struct DeployArgs {
     /// A variable of the mission's text; may be given several times.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair)]
     pub vars: Vec<(String, String)>,
+}
+
+/// What `eval` takes.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// A scenario's folder, or a folder of them; by default `evals` in the repository.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Write the results as JUnit's XML into FILE as well.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -3,6 +3,7 @@
 mod args;
 mod deploy;
 mod error;
+mod eval;
 mod exit;
 mod logging;
 mod report;

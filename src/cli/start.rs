@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use super::args::{Cli, Command};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{deploy, report, run, status, stop, tool};
+use super::{deploy, eval, report, run, status, stop, tool};
 use crate::harness::native;
 use crate::sandbox::supervise;
 
@@ -33,6 +33,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::report(&args).map(ExitCode::from),
         Command::Tool(args) => tool::tool(args),
         Command::Deploy(args) => deploy::deploy(&args).map(ExitCode::from),
+        Command::Eval(args) => eval::eval(&args).map(ExitCode::from),
         Command::Worker { spec } => return native::worker::main(&spec),
         Command::Supervise { orders, command } => return supervise::main(&orders, command),
     };

@@ -1,0 +1,151 @@
+//! `measurements.jsonl`: what each measurement of a scenario comes to, in the order in which they are made.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::error::EvalError;
+use super::text;
+use crate::protocol::{InfraFailure, KernelFailure, Micros};
+
+/// What one measurement comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Measurement {
+    /// Of one side: microseconds, and by which fraction its blocks stray.
+    Alone { us: f64, spread: f64 },
+    /// Of both sides.
+    Duel { us: f64, incumbent_us: f64, spread: f64 },
+    /// Each pair of blocks of a duel, the incumbent's first, in microseconds.
+    Blocks(Vec<[f64; 2]>),
+    /// The kernel's fault.
+    Fail(KernelFailure, String),
+    /// Nobody's, or the infrastructure's.
+    Infra(Infra, String),
+}
+
+/// How the infrastructure fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Infra {
+    NoResult,
+    Runner,
+    Timeout,
+    WrongDevice,
+    Incumbent,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Fail {
+    Compile,
+    Wrong,
+    Crash,
+    Timeout,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    us: Option<f64>,
+    incumbent_us: Option<f64>,
+    spread: Option<f64>,
+    blocks: Option<Vec<[f64; 2]>>,
+    fail: Option<Fail>,
+    infra: Option<Infra>,
+    message: Option<String>,
+}
+
+/// By how much blocks stray where the scenario does not say: a thousandth.
+const SPREAD: f64 = 0.001;
+
+/// Reads the measurements in the file at `path`.
+pub(super) fn read(path: &Path) -> Result<Vec<Measurement>, EvalError> {
+    let text = text::read(path)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(index, line)| {
+            let measurement = text::json(line).and_then(Line::measurement);
+            measurement.map_err(|message| EvalError::bad(path, format!("line {}: {message}", index + 1)))
+        })
+        .collect()
+}
+
+impl Line {
+    fn measurement(self) -> Result<Measurement, String> {
+        let Self { us, incumbent_us, spread, blocks, fail, infra, message } = self;
+        let has_message = message.is_some();
+        let message = message.unwrap_or_else(|| "as the scenario says".to_owned());
+        let measurement = match (us, incumbent_us, blocks, fail, infra) {
+            (Some(us), None, None, None, None) => Measurement::Alone { us, spread: spread.unwrap_or(SPREAD) },
+            (Some(us), Some(incumbent_us), None, None, None) => {
+                Measurement::Duel { us, incumbent_us, spread: spread.unwrap_or(SPREAD) }
+            }
+            (None, None, Some(blocks), None, None) => Measurement::Blocks(blocks),
+            (None, None, None, Some(fail), None) => Measurement::Fail(fail.into(), message),
+            (None, None, None, None, Some(infra)) => Measurement::Infra(infra, message),
+            _ => {
+                return Err("a measurement has `us`, or `us` and `incumbent_us`, or `blocks`, or `fail`, or `infra`, \
+                            and nothing of the others"
+                    .to_owned());
+            }
+        };
+        measurement.check()?;
+        let (is_figure, has_spread) = (measurement.times().is_some(), spread.is_some());
+        if has_message && is_figure {
+            return Err("`message` belongs to `fail` or `infra`".to_owned());
+        }
+        if has_spread && !matches!(measurement, Measurement::Alone { .. } | Measurement::Duel { .. }) {
+            return Err("`spread` belongs to `us`".to_owned());
+        }
+        Ok(measurement)
+    }
+}
+
+impl Measurement {
+    /// Returns the figures as they stand in the scenario; `None` for a failure.
+    fn times(&self) -> Option<Vec<f64>> {
+        match self {
+            Self::Alone { us, .. } => Some(vec![*us]),
+            Self::Duel { us, incumbent_us, .. } => Some(vec![*us, *incumbent_us]),
+            Self::Blocks(blocks) => Some(blocks.iter().flatten().copied().collect()),
+            Self::Fail(..) | Self::Infra(..) => None,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for time in self.times().unwrap_or_default() {
+            Micros::new(time).map_err(|error| error.to_string())?;
+        }
+        match self {
+            Self::Alone { spread, .. } | Self::Duel { spread, .. } if !(0.0..0.5).contains(spread) => {
+                Err(format!("spread: {spread} is not from 0 to below 0.5"))
+            }
+            Self::Blocks(blocks) if blocks.is_empty() => Err("blocks: there is no pair".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<Fail> for KernelFailure {
+    fn from(fail: Fail) -> Self {
+        match fail {
+            Fail::Compile => Self::Compile,
+            Fail::Wrong => Self::WrongAnswer,
+            Fail::Crash => Self::Crash,
+            Fail::Timeout => Self::Timeout,
+        }
+    }
+}
+
+impl Infra {
+    /// Returns the failure as the journal has it.
+    pub(super) fn failure(self) -> InfraFailure {
+        match self {
+            Self::NoResult => InfraFailure::NoResult,
+            Self::Runner => InfraFailure::Runner,
+            Self::Timeout => InfraFailure::RunnerTimeout,
+            Self::WrongDevice => InfraFailure::WrongDevice,
+            Self::Incumbent => InfraFailure::Incumbent,
+        }
+    }
+}

@@ -100,7 +100,7 @@ fn a_failure_shows_the_difference_in_every_output() {
             "{\"us\":1,\"incumbent_us\":2}\n",
             "measurement 1 is a duel, and the run measures one side",
         ),
-        ("measurements.jsonl", "{\"us\":1}\n{\"us\":1}\n{\"us\":1}\n", "the last 1 were never asked for"),
+        ("measurements.jsonl", "{\"us\":100}\n{\"us\":100}\n{\"us\":100}\n", "the last 1 were never asked for"),
     ];
     let folder = tempfile::tempdir().unwrap();
     for (file, text, says) in table {

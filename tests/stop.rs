@@ -108,6 +108,8 @@ fn a_run_whose_process_is_gone_cannot_be_stopped_and_an_old_wish_does_not_stop_i
     assert_eq!(scene.agent(&["stop", RUN]).code, Some(0));
     running.signal(Signal::KILL);
     running.end();
+    // A child that was being started at that moment holds the lock until its exec.
+    eventually("nobody holds the run", || scene.agent(&["stop", RUN]).code == Some(2));
     let refused = scene.agent(&["stop", RUN]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("night is not running: its process is gone"), "{}", refused.stderr);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use afterhours::harness::{self, Exit, Job, JobOutput, Part, Ran};
 use afterhours::mission;
 use afterhours::model::{Model, ModelError, TurnFuture, View};
-use afterhours::protocol::{BudgetKind, StopReason};
+use afterhours::protocol::{BudgetKind, Patience, StopReason};
 use afterhours::report::Quiet;
 use afterhours::runner::{LocalFuture, Progress, Runner, RunnerError};
 use afterhours::session::{Opening, Parts, Session, SessionError, StopFlag};
@@ -74,6 +74,7 @@ fn parts(root: &Path) -> Parts {
         harness: harness::open(&root.join(&mission.harness)).unwrap(),
         runner: Box::new(Instant),
         model: Box::new(Mute),
+        patience: Patience::NONE,
         observer: Box::new(Quiet::new(std::io::sink(), PathBuf::new())),
         stop: StopFlag::default(),
         mission,

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
+use afterhours::protocol::Patience;
 use afterhours::report::Observer;
 use afterhours::session::{Opening, Parts, Session, StopFlag};
 use afterhours::workspace::Workspace;
@@ -92,6 +93,7 @@ impl Stage {
             harness: harness::open(&self.root.join(&mission.harness))?,
             runner: Box::new(Canned::new(fate, spent)),
             model: Box::new(Script { fate }),
+            patience: Patience::NONE,
             observer,
             stop: StopFlag::default(),
             mission,

@@ -16,7 +16,7 @@ use super::scripted::{Script, ScriptedHarness, ScriptedRunner};
 use super::stage::Stage;
 use crate::harness;
 use crate::journal;
-use crate::protocol::{Event, Rule, RunId, RunState, StopReason};
+use crate::protocol::{Event, Patience, Rule, RunId, RunState, StopReason};
 use crate::report::Quiet;
 use crate::session::{Opening, Parts, Session, SessionError, StopFlag, fold_run};
 use crate::workspace::Workspace;
@@ -98,6 +98,7 @@ fn run(scenario: &Scenario, exit_code: ExitCode) -> Result<(Played, Vec<String>)
         )),
         runner: Box::new(ScriptedRunner(script.clone())),
         model: Box::new(scenario.replies.clone()),
+        patience: Patience::NONE,
         observer: Box::new(Quiet::new(std::io::sink(), PathBuf::new())),
         stop: StopFlag::default(),
         mission,

@@ -1,9 +1,13 @@
 //! Models: who proposes the changes.
 
 mod api;
+mod exchange;
+mod message;
 mod replay;
 mod tuner;
 
 pub use api::*;
+pub use exchange::Exchange;
+pub use message::{Message, Sent};
 pub use replay::*;
 pub use tuner::*;

@@ -6,7 +6,9 @@
 //! {"calls":[{"tool":"test-run","arguments":{"profile":"smoke"},"id":"a"}],"usage":{"prompt":10}}
 //! ```
 //!
-//! `id` and `usage` may be left out. In arguments the string `$artifact` stands for the artifact that awaits its
+//! `id` and `usage` may be left out; `problem` names what was wrong with the answer's form. A line such as
+//! `{"fault":"rate_limited"}` stands for an attempt that came to nothing, one such as `{"failed":"no credit"}` for an
+//! endpoint that will never answer again. In arguments the string `$artifact` stands for the artifact that awaits its
 //! analysis when the call runs, which a recording cannot know.
 
 use std::path::{Path, PathBuf};
@@ -15,8 +17,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::api::{Model, ModelError, Turn, TurnFuture, View};
-use crate::protocol::{Iteration, Phase, Purpose, RawCall, RunState, Tool, Usage, artifact_path};
+use super::api::{Fault, Model, ModelError, Turn, TurnFuture, View};
+use crate::protocol::{FaultKind, Iteration, Phase, Problem, Purpose, RawCall, RunState, Tool, Usage, artifact_path};
 
 /// Stands in arguments for an artifact's path.
 const ARTIFACT: &str = "$artifact";
@@ -57,12 +59,42 @@ pub enum ReplayError {
     },
 }
 
+/// What a model did when it was asked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Line")]
+enum Recorded {
+    Turn { calls: Vec<RecordedCall>, usage: Usage, problem: Option<Problem> },
+    Fault(FaultKind),
+    Failed(String),
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Recorded {
-    calls: Vec<RecordedCall>,
-    #[serde(default)]
-    usage: Usage,
+struct Line {
+    calls: Option<Vec<RecordedCall>>,
+    usage: Option<Usage>,
+    problem: Option<Problem>,
+    fault: Option<FaultKind>,
+    failed: Option<String>,
+}
+
+impl TryFrom<Line> for Recorded {
+    type Error = &'static str;
+
+    fn try_from(line: Line) -> Result<Self, Self::Error> {
+        match line {
+            Line { calls: Some(calls), usage, problem, fault: None, failed: None } => {
+                Ok(Self::Turn { calls, usage: usage.unwrap_or_default(), problem })
+            }
+            Line { calls: None, usage: None, problem: None, fault: Some(fault), failed: None } => {
+                Ok(Self::Fault(fault))
+            }
+            Line { calls: None, usage: None, problem: None, fault: None, failed: Some(failed) } => {
+                Ok(Self::Failed(failed))
+            }
+            _ => Err("it has neither `calls` alone, nor `fault` alone, nor `failed` alone"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -96,22 +128,36 @@ impl Replay {
         Ok(Self { path: path.to_owned(), turns })
     }
 
-    /// Returns the turn after as many as the run has had.
+    /// Returns the turn after as many attempts as the run has made.
     fn next(&self, state: &RunState) -> Result<Turn, ModelError> {
         let number = state.counters.round_trips;
-        let Some(turn) = usize::try_from(number).ok().and_then(|number| self.turns.get(number)) else {
+        let line = number + state.counters.model_faults;
+        let Some(recorded) = usize::try_from(line).ok().and_then(|line| self.turns.get(line)) else {
             let (path, count) = (self.path.display(), self.turns.len());
             return Err(ModelError::Exhausted(format!("the recording {path} has ended after {count} turns")));
         };
+        let (calls, usage, problem) = match recorded {
+            Recorded::Turn { calls, usage, problem } => (calls, *usage, *problem),
+            Recorded::Fault(kind) => {
+                let message = "as the recording says".to_owned();
+                return Err(ModelError::Fault(Fault {
+                    model: self.name(),
+                    kind: *kind,
+                    message,
+                    retry_after_ms: None,
+                }));
+            }
+            Recorded::Failed(message) => return Err(ModelError::Failed(message.clone())),
+        };
         let mut foresight = Foresight::new(state);
-        let calls = turn.calls.iter().enumerate().map(|(index, call)| {
+        let calls = calls.iter().enumerate().map(|(index, call)| {
             let mut arguments = call.arguments.clone();
             fill(&mut arguments, &foresight.artifact());
             foresight.after(&call.tool, &arguments);
             let id = call.id.clone().unwrap_or_else(|| format!("t{number}c{index}"));
             RawCall { id, tool: call.tool.clone(), arguments }
         });
-        Ok(Turn { calls: calls.collect(), usage: turn.usage })
+        Ok(Turn { calls: calls.collect(), usage, problem, ..Turn::default() })
     }
 }
 

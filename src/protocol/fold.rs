@@ -40,6 +40,7 @@ impl RunState {
             incumbent: run.baseline,
             in_flight: None,
             pending: None,
+            turn_faults: 0,
             queue: VecDeque::new(),
             current: Current::default(),
             ledger: Vec::new(),
@@ -78,8 +79,10 @@ impl RunState {
             }
             Event::DeployFinished { exit_code, .. } => self.deployed(*exit_code),
             Event::TurnStarted {} => self.turn_started(),
-            Event::TurnFinished { calls, usage, model_ms } => {
+            Event::TurnFinished { calls, usage, model_ms, problem } => {
                 self.settle("turn_finished", |pending| matches!(pending, Pending::Turn))?;
+                self.counters.format_errors += u32::from(problem.is_some());
+                self.turn_faults = 0;
                 self.queue = calls.iter().cloned().collect();
                 self.counters.round_trips += 1;
                 self.counters.usage.prompt += usage.prompt;
@@ -90,7 +93,23 @@ impl RunState {
                 self.current.idle_turns += 1;
                 Ok(())
             }
+            Event::ModelFault { model_ms, .. } => {
+                if self.pending != Some(Pending::Turn) {
+                    return self.refuse("model_fault", "the model was not asked");
+                }
+                self.counters.model_faults += 1;
+                self.counters.model_ms += model_ms;
+                self.turn_faults = self.turn_faults.saturating_add(1);
+                Ok(())
+            }
+            Event::TurnAbandoned {} => {
+                self.settle("turn_abandoned", |pending| matches!(pending, Pending::Turn))?;
+                self.turn_faults = 0;
+                self.current.abandoned = true;
+                Ok(())
+            }
             Event::Blocked { message } => {
+                self.turn_faults = 0;
                 if matches!(self.pending, Some(Pending::Turn | Pending::Measure(_))) {
                     self.pending = None;
                 }
@@ -279,6 +298,8 @@ impl RunState {
         // Whoever resumes wants the run to go on, also where its process died on the way to the end.
         self.stop_requested = None;
         self.blocked = None;
+        self.turn_faults = 0;
+        self.current.abandoned = false;
         if self.stop.take().is_some() {
             self.closing = None;
             self.counters.failed_deploys = 0;

@@ -78,8 +78,14 @@ impl RunState {
             Phase::Closing => self.closing_next(),
             Phase::Stopped => Step::Over,
             Phase::Idle => self.idle_next(now),
-            Phase::Confirmable | Phase::Confirmed => self.model_next(None),
-            Phase::Edited | Phase::Tested | Phase::Measurable | Phase::Measured => self.model_next(self.spent(now)),
+            // A confirmation under way may be finished beyond the budget, but not be waited for where nobody answers.
+            Phase::Confirmable | Phase::Confirmed if !self.current.abandoned => self.model_next(None),
+            Phase::Edited
+            | Phase::Tested
+            | Phase::Measurable
+            | Phase::Measured
+            | Phase::Confirmable
+            | Phase::Confirmed => self.model_next(self.spent(now)),
         }
     }
 

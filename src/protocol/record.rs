@@ -99,6 +99,10 @@ pub struct Counters {
     pub infra_unrecovered: u32,
     /// Exchanges with the model.
     pub round_trips: u32,
+    /// Attempts to ask the model that came to nothing.
+    pub model_faults: u32,
+    /// Answers that had something wrong with their form.
+    pub format_errors: u32,
     /// Tokens and money.
     pub usage: Usage,
     /// Time in the model, in milliseconds.

@@ -175,6 +175,8 @@ pub struct Current {
     pub commit: Option<String>,
     /// Turns of the model since its last legal step.
     pub idle_turns: u32,
+    /// Whether a turn was given up because nobody answered in time.
+    pub abandoned: bool,
 }
 
 impl Current {
@@ -204,6 +206,8 @@ pub struct RunState {
     pub in_flight: Option<ContentHash>,
     /// The intent without a result, where there is one.
     pub pending: Option<Pending>,
+    /// Attempts of the turn under way that came to nothing.
+    pub turn_faults: u32,
     /// The model's calls that have not run yet.
     pub queue: VecDeque<RawCall>,
     /// The iteration under way.

@@ -15,6 +15,7 @@
 //! last duel: the best kernel against the original
 //! ```
 
+mod ask;
 mod calls;
 mod claim;
 mod commit;

@@ -12,7 +12,7 @@ use crate::harness;
 use crate::journal::Snapshots;
 use crate::mission::{self, Mission, ModelChoice, RunnerChoice};
 use crate::model::{Model, Replay, Tuner};
-use crate::protocol::{Gpu, RunId};
+use crate::protocol::{Gpu, Patience, RunId};
 use crate::report::Observer;
 use crate::runner::{Local, Runner};
 use crate::workspace::Workspace;
@@ -92,6 +92,7 @@ fn parts(mission: Mission, workspace: Workspace, folder: &Path, options: Options
         harness,
         runner: open_runner(mission.runner, &options.agent, folder, gpu)?,
         model: open_model(&mission.model, root)?,
+        patience: Patience::default(),
         observer: (options.observer)(folder),
         stop: options.stop,
         workspace,

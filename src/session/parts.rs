@@ -16,7 +16,7 @@ use crate::harness::Harness;
 use crate::journal::{self, Journal, JournalError, Snapshots, create_folder};
 use crate::mission::{self, Mission};
 use crate::model::Model;
-use crate::protocol::{Budget, ContentHash, Event, Forbidden, RunId, RunStarted, RunState, StopReason};
+use crate::protocol::{Budget, ContentHash, Event, Forbidden, Patience, RunId, RunStarted, RunState, StopReason};
 use crate::report::Observer;
 use crate::runner::Runner;
 use crate::tools::{Bench, Readable};
@@ -35,6 +35,8 @@ pub struct Parts {
     pub runner: Box<dyn Runner>,
     /// Who proposes.
     pub model: Box<dyn Model>,
+    /// How long to wait where the model does not answer.
+    pub patience: Patience,
     /// Who watches.
     pub observer: Box<dyn Observer>,
     /// The user's wish to stop.
@@ -152,7 +154,7 @@ impl Session {
         folder: PathBuf,
         parts: Parts,
     ) -> Result<Self, SessionError> {
-        let Parts { mission, workspace, harness, runner, model, observer, stop } = parts;
+        let Parts { mission, workspace, harness, runner, model, patience, observer, stop } = parts;
         let terms = &state.run.terms;
         let (root, kernel) = (workspace.repo_root(), workspace.kernel_path());
         Ok(Self {
@@ -173,6 +175,7 @@ impl Session {
             state,
             journal,
             model,
+            patience,
             mission,
             folder,
             observer,

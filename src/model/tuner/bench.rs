@@ -110,7 +110,7 @@ impl<'a> Bench<'a> {
                     Ok(calls) => {
                         assert!(!calls.is_empty());
                         self.apply(&Event::TurnStarted {});
-                        self.apply(&Event::TurnFinished { calls, usage: Usage::default(), model_ms: 0 });
+                        self.apply(&Event::TurnFinished { calls, usage: Usage::default(), model_ms: 0, problem: None });
                     }
                     Err(error) => return Some(error),
                 },

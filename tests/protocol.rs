@@ -258,7 +258,7 @@ fn each_budget_ends_the_run_between_iterations() {
         let mut machine = limit(budget);
         machine.must(Event::TurnStarted {});
         let usage = Usage { prompt: 8, cached: 0, completion: 2, usd: 0.5 };
-        machine.must(Event::TurnFinished { calls: Vec::new(), usage, model_ms: 1, problem: None });
+        machine.must(Event::TurnFinished { calls: Vec::new(), usage, model_ms: 1, problem: None, by: None });
         machine.settle(GOOD);
         assert_eq!(machine.state.stop, Some(StopReason::Budget { budget: kind }));
     }
@@ -320,7 +320,13 @@ fn a_model_that_only_talks_spends_iterations() {
     for _ in 0..2 * STUCK_TURNS {
         assert_eq!(machine.state.next(machine.now()), Step::Ask);
         machine.must(Event::TurnStarted {});
-        machine.must(Event::TurnFinished { calls: Vec::new(), usage: Usage::default(), model_ms: 0, problem: None });
+        machine.must(Event::TurnFinished {
+            calls: Vec::new(),
+            usage: Usage::default(),
+            model_ms: 0,
+            problem: None,
+            by: None,
+        });
         machine.settle(GOOD);
     }
     assert_eq!(machine.state.stop, Some(StopReason::Budget { budget: BudgetKind::Iterations }));

@@ -29,6 +29,7 @@ pub(super) struct FrontMatter {
     pub(super) read: Vec<Text>,
     pub(super) vars: BTreeMap<String, Value>,
     pub(super) seed: Option<u64>,
+    pub(super) tune: u32,
 }
 
 #[derive(Debug, Default, Deserialize)]

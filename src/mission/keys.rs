@@ -57,6 +57,7 @@ const KEYS: &[Key] = &[
     ("deploy", "a map with command and files"),
     ("deploy.command", "a command line"),
     ("deploy.files", "a list of files and folders, such as [tools/runner]"),
+    ("tune", "a whole number: how many iterations the tuner gets after each KEEP of the model's"),
     ("read", "a list of files and folders below the repository's root"),
     ("vars", "a map of names (lowercase letters, digits, _) to texts or numbers"),
     ("seed", "a whole number from 0 to 18446744073709551615"),

@@ -37,6 +37,8 @@ pub struct Mission {
     pub read: Vec<PathBuf>,
     /// The tuner's seed, where the mission fixes it.
     pub seed: Option<u64>,
+    /// Iterations that the tuner gets after each KEEP of another model's.
+    pub tune: u32,
     /// The body, its variables replaced by their values.
     pub prompt: String,
     /// The file as it was.
@@ -86,6 +88,7 @@ pub fn parse(path: &Path, text: &str, vars: &BTreeMap<String, String>) -> Result
         model: front.model.clone(),
         read: front.read.iter().map(|path| PathBuf::from(&path.0)).collect(),
         seed: front.seed,
+        tune: front.tune,
         terms: terms(path, &settings, front)?,
         prompt: rendered.prompt,
         text: text.to_owned(),

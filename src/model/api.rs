@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::message::{Message, Sent};
 use crate::journal::Snapshots;
-use crate::protocol::{FaultKind, Problem, RawCall, RunState, Usage};
+use crate::protocol::{Answerer, FaultKind, Problem, RawCall, RunState, Usage};
 
 /// What came of a call, for the model that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -62,8 +62,8 @@ pub struct Turn {
     pub problem: Option<Problem>,
     /// Its words beside the calls, bounded.
     pub text: String,
-    /// The model that answered, where it is not always the same.
-    pub by: Option<String>,
+    /// Who answered, where it is not always the same.
+    pub by: Option<Answerer>,
     /// What was sent, where something was.
     pub sent: Option<Sent>,
 }

@@ -46,10 +46,10 @@ impl Exchange {
     pub fn new(state: &RunState, model: String, results: &[CallResult], turn: &Turn) -> Self {
         Self {
             v: Self::VERSION,
-            turn: state.counters.round_trips,
+            turn: state.counters.round_trips + state.counters.tuner_turns,
             iteration: state.iteration.0,
             phase: state.phase.name().to_owned(),
-            model: turn.by.clone().unwrap_or(model),
+            model: turn.by.as_ref().map_or(model, |by| by.name().to_owned()),
             results: results.to_vec(),
             sent: turn.sent.clone(),
             text: turn.text.clone(),

@@ -1,12 +1,14 @@
 //! Models: who proposes the changes.
 
 mod api;
+mod beside;
 mod exchange;
 mod message;
 mod replay;
 mod tuner;
 
 pub use api::*;
+pub use beside::with_tuner;
 pub use exchange::Exchange;
 pub use message::{Message, Sent};
 pub use replay::*;

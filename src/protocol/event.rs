@@ -37,6 +37,26 @@ pub struct Usage {
     pub usd: f64,
 }
 
+/// Who answered a turn, where it is not always the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answerer {
+    /// One of several language models, by its name.
+    Model(String),
+    /// The tuner beside the model.
+    Tuner,
+}
+
+impl Answerer {
+    /// Returns the name, for reports.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Model(name) => name,
+            Self::Tuner => "tuner",
+        }
+    }
+}
+
 /// Who asked for a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -202,6 +222,9 @@ pub enum Event {
         /// What was wrong with the answer's form, where something was.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         problem: Option<Problem>,
+        /// Who answered, where it is not always the same: a fallback, or the tuner beside the model.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Answerer>,
     },
     /// An attempt to ask the model came to nothing; the next one follows after the wait.
     ModelFault {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::event::{Caller, Event, RunStarted};
+use super::event::{Answerer, Caller, Event, RunStarted};
 use super::ids::Iteration;
 use super::record::Counters;
 use super::state::{Current, Due, Pending, Phase, RunState};
@@ -41,6 +41,7 @@ impl RunState {
             in_flight: None,
             pending: None,
             turn_faults: 0,
+            answered_by: None,
             queue: VecDeque::new(),
             current: Current::default(),
             ledger: Vec::new(),
@@ -79,12 +80,16 @@ impl RunState {
             }
             Event::DeployFinished { exit_code, .. } => self.deployed(*exit_code),
             Event::TurnStarted {} => self.turn_started(),
-            Event::TurnFinished { calls, usage, model_ms, problem } => {
+            Event::TurnFinished { calls, usage, model_ms, problem, by } => {
                 self.settle("turn_finished", |pending| matches!(pending, Pending::Turn))?;
+                self.answered_by.clone_from(by);
                 self.counters.format_errors += u32::from(problem.is_some());
                 self.turn_faults = 0;
                 self.queue = calls.iter().cloned().collect();
-                self.counters.round_trips += 1;
+                match by {
+                    Some(Answerer::Tuner) => self.counters.tuner_turns += 1,
+                    Some(Answerer::Model(_)) | None => self.counters.round_trips += 1,
+                }
                 self.counters.usage.prompt += usage.prompt;
                 self.counters.usage.cached += usage.cached;
                 self.counters.usage.completion += usage.completion;
@@ -143,6 +148,7 @@ impl RunState {
                 // From here on the file may hold the change: a reader of the journal must expect it.
                 self.in_flight = Some(*to);
                 self.current.edited = Some(*to);
+                self.current.by.clone_from(&self.answered_by);
                 Ok(())
             }
             Event::EditFinished { overhead_us } => {

@@ -54,6 +54,7 @@ impl RunState {
             iteration,
             change: current.change,
             kernel: current.edited,
+            by: current.by,
             test: current.test.as_ref().and_then(finding),
             candidate: current.candidate.as_ref().and_then(finding),
             confirmation: current.confirmation.as_ref().and_then(finding),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{RevertCause, Usage};
+use super::event::{Answerer, RevertCause, Usage};
 use super::evidence::{ArtifactRef, Comparison, Decision, KernelFailure};
 use super::ids::{ContentHash, Iteration, Micros};
 
@@ -41,6 +41,9 @@ pub struct IterationRecord {
     pub change: String,
     /// The text with the change.
     pub kernel: Option<ContentHash>,
+    /// Who made it, where it is not always the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Answerer>,
     /// The smoke test.
     pub test: Option<Finding>,
     /// The candidate benchmark.
@@ -99,6 +102,8 @@ pub struct Counters {
     pub infra_unrecovered: u32,
     /// Exchanges with the model.
     pub round_trips: u32,
+    /// Turns that the tuner beside the model took; they cost nothing, and are no exchanges.
+    pub tuner_turns: u32,
     /// Attempts to ask the model that came to nothing.
     pub model_faults: u32,
     /// Answers that had something wrong with their form.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::event::{DuelSize, MeasureSpec, RawCall, RevertCause, RunStarted};
+use super::event::{Answerer, DuelSize, MeasureSpec, RawCall, RevertCause, RunStarted};
 use super::evidence::{ArtifactRef, Comparison, Decision, Outcome, Purpose};
 use super::ids::{ContentHash, Iteration, Micros};
 use super::record::{Baseline, Counters, Headline, IterationRecord};
@@ -155,6 +155,8 @@ pub struct Current {
     pub change: String,
     /// The text with the change.
     pub edited: Option<ContentHash>,
+    /// Who made it, where it is not always the same.
+    pub by: Option<Answerer>,
     /// The smoke test.
     pub test: Option<Evidence>,
     /// The candidate benchmark.
@@ -208,6 +210,8 @@ pub struct RunState {
     pub pending: Option<Pending>,
     /// Attempts of the turn under way that came to nothing.
     pub turn_faults: u32,
+    /// Who gave the last answer, where it is not always the same.
+    pub answered_by: Option<Answerer>,
     /// The model's calls that have not run yet.
     pub queue: VecDeque<RawCall>,
     /// The iteration under way.

@@ -96,6 +96,7 @@ impl Night {
             usage,
             model_ms: 4200,
             problem: None,
+            by: None,
         })
     }
 

@@ -39,8 +39,8 @@ impl Session {
                 let exchange = Exchange::new(&self.state, self.model.name(), &self.results, &turn);
                 self.transcript.exchange(&exchange)?;
                 self.results.clear();
-                let Turn { calls, usage, problem, .. } = turn;
-                self.record(Event::TurnFinished { calls, usage, model_ms, problem })
+                let Turn { calls, usage, problem, by, .. } = turn;
+                self.record(Event::TurnFinished { calls, usage, model_ms, problem, by })
             }
             Attempt::Fault(Fault { model, kind, message, retry_after_ms }) => {
                 let faults = self.state.turn_faults;

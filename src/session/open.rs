@@ -11,7 +11,7 @@ use super::wish::StopFlag;
 use crate::harness;
 use crate::journal::Snapshots;
 use crate::mission::{self, Mission, ModelChoice, RunnerChoice};
-use crate::model::{Model, Replay, Tuner};
+use crate::model::{Model, Replay, Tuner, with_tuner};
 use crate::protocol::{Gpu, Patience, RunId};
 use crate::report::Observer;
 use crate::runner::{Local, Runner};
@@ -91,7 +91,7 @@ fn parts(mission: Mission, workspace: Workspace, folder: &Path, options: Options
     Ok(Parts {
         harness,
         runner: open_runner(mission.runner, &options.agent, folder, gpu)?,
-        model: open_model(&mission.model, root)?,
+        model: with_tuner(open_model(&mission.model, root)?, mission.tune),
         patience: Patience::default(),
         observer: (options.observer)(folder),
         stop: options.stop,

@@ -42,7 +42,7 @@ impl Tuner {
     ) -> Result<Vec<RawCall>, ModelError> {
         let in_file = ContentHash::of(file.as_bytes());
         let texts: &Texts<'_> = &|hash| if hash == in_file { Some(file.to_owned()) } else { texts(hash) };
-        let mut calls = Calls { turn: state.counters.round_trips, made: Vec::new() };
+        let mut calls = Calls { turn: state.counters.round_trips + state.counters.tuner_turns, made: Vec::new() };
         match state.phase {
             Phase::Idle => {
                 let kernel = texts(state.incumbent).map(Kernel::parse).ok_or_else(|| {

@@ -41,6 +41,7 @@ pub(super) struct BudgetMap {
     usd: Option<Dollars>,
     no_progress: Option<NonZeroU32>,
     infra_failures: Option<NonZeroU32>,
+    idle_turns: Option<NonZeroU32>,
 }
 
 impl From<BudgetMap> for Budget {
@@ -52,6 +53,7 @@ impl From<BudgetMap> for Budget {
             usd: map.usd.map(|usd| usd.0),
             no_progress: map.no_progress.map(NonZeroU32::get),
             infra_failures: map.infra_failures.map(NonZeroU32::get),
+            idle_turns: map.idle_turns.map(NonZeroU32::get),
         }
     }
 }

@@ -3,10 +3,12 @@
 mod api;
 mod exchange;
 mod message;
+mod context;
 mod replay;
 mod tuner;
 
 pub use api::*;
+pub use context::*;
 pub use exchange::Exchange;
 pub use message::{Message, Sent};
 pub use replay::*;

@@ -254,7 +254,16 @@ mod tests {
     fn a_run_that_has_only_begun_has_nulls_and_no_invented_figure() {
         let status = of(&Night::begin(), Liveness::Live);
         let json = serde_json::to_value(&status).unwrap();
-        for field in ["stop_reason", "device", "baseline_us", "best_us", "speedup", "stop_detail", "headline", "round_trips_per_iteration"] {
+        for field in [
+            "stop_reason",
+            "device",
+            "baseline_us",
+            "best_us",
+            "speedup",
+            "stop_detail",
+            "headline",
+            "round_trips_per_iteration",
+        ] {
             assert!(json[field].is_null(), "{field}: {json}");
         }
         assert_eq!((&json["overhead_ms"]["p50"], &json["phase"]), (&serde_json::Value::Null, &"baseline".into()));

@@ -6,7 +6,7 @@ use super::briefing::{legal, lines_left_out};
 use super::figures::came_to;
 use super::limits::Limits;
 use super::prompts::{Note, Words};
-use super::quote::{cut, harmless};
+use super::quote::{cut, harmless, one_line};
 use super::tokens;
 use crate::model::{Answer, CallResult, Message, ModelError, Turn, View};
 use crate::protocol::{Problem, RawCall};
@@ -46,31 +46,47 @@ impl Exchanged {
     pub(super) fn messages(&self, limits: &Limits) -> Vec<Message> {
         let mut messages = Vec::new();
         let text = cut(harmless(&self.text).trim(), limits.words, lines_left_out);
-        let calls: Vec<_> =
-            self.calls.iter().enumerate().map(|(place, (call, _))| self.shown(place, call, limits)).collect();
-        let ids: Vec<_> = calls.iter().map(|call| call.id.clone()).collect();
+        let ids = self.ids();
+        let calls: Vec<_> = ids.iter().zip(&self.calls).map(|(id, (call, _))| shown(id, call, limits)).collect();
         if !text.is_empty() || !calls.is_empty() {
             messages.push(Message::Assistant { text, calls });
         }
         let mut left = limits.results;
-        for (id, (_, result)) in ids.into_iter().zip(&self.calls) {
-            let text = told(result.as_ref(), limits.result.min(left).max(60));
+        for (call, (_, result)) in ids.into_iter().zip(&self.calls) {
+            let text = told(result.as_ref(), limits.result.min(left).max(LEAST_RESULT));
             left = left.saturating_sub(tokens::count(&text));
-            messages.push(Message::Tool { call: id, text });
+            messages.push(Message::Tool { call, text });
         }
         messages.extend(self.note.clone().map(|text| Message::User { text }));
         messages
     }
 
-    /// Returns a call as it stands in a request: its id is its own within the answer, and nothing in it is endless.
-    fn shown(&self, place: usize, call: &RawCall, limits: &Limits) -> RawCall {
-        let twin = self.calls.iter().take(place).any(|(before, _)| before.id == call.id);
-        RawCall {
-            id: if twin || call.id.is_empty() { format!("{}#{place}", call.id) } else { call.id.clone() },
-            tool: harmless(&call.tool).chars().take(60).collect(),
-            arguments: bounded(&call.arguments, limits.words * ARGUMENT),
+    /// Returns an id for each call that is its own within the answer, whatever the model gave.
+    fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = Vec::with_capacity(self.calls.len());
+        for (place, (call, _)) in self.calls.iter().enumerate() {
+            let mut id = short(&call.id);
+            if id.is_empty() || ids.contains(&id) {
+                id.push_str(&format!("#{place}"));
+            }
+            while ids.contains(&id) {
+                id.push('#');
+            }
+            ids.push(id);
         }
+        ids
     }
+}
+
+/// Returns a call as it stands in a request: nothing in it is endless.
+fn shown(id: &str, call: &RawCall, limits: &Limits) -> RawCall {
+    let arguments = bounded(&call.arguments, limits.words * ARGUMENT);
+    RawCall { id: id.to_owned(), tool: short(&call.tool), arguments }
+}
+
+/// Returns a name of a model's in bounds.
+fn short(name: &str) -> String {
+    one_line(name, 60)
 }
 
 /// Returns `value` with each of its strings cut to `limit` tokens. What is no object becomes an empty one, as endpoints want it.
@@ -79,11 +95,9 @@ fn bounded(value: &Value, limit: u64) -> Value {
         match value {
             Value::String(text) => Value::String(cut(&harmless(text), limit, lines_left_out)),
             Value::Array(items) => items.iter().take(MOST_ITEMS).map(|item| inside(item, limit)).collect(),
-            Value::Object(map) => map
-                .iter()
-                .take(MOST_ITEMS)
-                .map(|(key, item)| (key.chars().take(60).collect::<String>(), inside(item, limit)))
-                .collect(),
+            Value::Object(map) => {
+                map.iter().take(MOST_ITEMS).map(|(key, item)| (short(key), inside(item, limit))).collect()
+            }
             other => other.clone(),
         }
     }
@@ -92,6 +106,9 @@ fn bounded(value: &Value, limit: u64) -> Value {
         _ => Value::Object(serde_json::Map::new()),
     }
 }
+
+/// What the result of one call gets in any case, in tokens.
+const LEAST_RESULT: u64 = 60;
 
 /// The most members of one list or object in a call's arguments.
 const MOST_ITEMS: usize = 64;

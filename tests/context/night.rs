@@ -1,15 +1,13 @@
-//! What a language model is shown over a night: bounded, stable and well formed.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-#[path = "../benches/support/mod.rs"]
-mod support;
+//! Whole nights with a model that answers as the prompt teaches: the promises, in tokens of the table `o200k`.
 
 use std::sync::LazyLock;
 
-use afterhours::model::{Ledgered, Limits, Message, count_tokens};
-use support::canned::Fate;
-use support::night::{append_only, mixed, play};
-use support::tally::Tally;
+use afterhours::model::{Ledgered, Limits, count_tokens};
+
+use crate::support::canned::Fate;
+use crate::support::night::{append_only, mixed, play};
+use crate::support::tally::Tally;
+use crate::well_formed;
 
 fn all_kept(_iteration: u32) -> Fate {
     Fate::Kept
@@ -17,28 +15,6 @@ fn all_kept(_iteration: u32) -> Fate {
 
 fn usual() -> Ledgered {
     Ledgered::new(Limits::for_context(None))
-}
-
-/// Every call has exactly one result, right behind it, and every result a call.
-fn well_formed(request: &[Message]) {
-    assert!(matches!(request.first(), Some(Message::System { .. })));
-    assert!(request.iter().skip(1).all(|message| !matches!(message, Message::System { .. })));
-    let mut open: Vec<String> = Vec::new();
-    for message in request {
-        match message {
-            Message::Tool { call, .. } => assert_eq!(*call, open.remove(0), "results follow in the calls' order"),
-            Message::Assistant { calls, text } => {
-                assert!(open.is_empty() && (!calls.is_empty() || !text.is_empty()));
-                open = calls.iter().map(|call| call.id.clone()).collect();
-                let mut unique = open.clone();
-                unique.sort();
-                unique.dedup();
-                assert_eq!(unique.len(), open.len(), "{open:?}");
-            }
-            Message::User { .. } | Message::System { .. } => assert!(open.is_empty(), "calls without results"),
-        }
-    }
-    assert!(open.is_empty(), "calls without results: {open:?}");
 }
 
 fn long_night() -> &'static Tally {

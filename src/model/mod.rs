@@ -4,11 +4,13 @@ mod api;
 mod beside;
 mod exchange;
 mod message;
+mod context;
 mod replay;
 mod tuner;
 
 pub use api::*;
 pub use beside::with_tuner;
+pub use context::*;
 pub use exchange::Exchange;
 pub use message::{Message, Sent};
 pub use replay::*;

@@ -61,6 +61,7 @@ impl RunState {
             decision,
             cause,
             infra,
+            feedback: current.feedback,
             next_step: current.next_step,
             kept,
         });

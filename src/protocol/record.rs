@@ -57,6 +57,8 @@ pub struct IterationRecord {
     pub cause: Option<RevertCause>,
     /// The last failure of the infrastructure, where there was one.
     pub infra: Option<String>,
+    /// What the last analysis says of the signals, bounded.
+    pub feedback: String,
     /// The plan for the next change.
     pub next_step: String,
     /// The commit, and the artifacts it names.

@@ -169,6 +169,8 @@ pub struct Current {
     pub rounds: [u32; 3],
     /// What the code must do next.
     pub due: Option<Due>,
+    /// What the last analysis says of the signals, bounded.
+    pub feedback: String,
     /// The last analysis's plan.
     pub next_step: String,
     /// The last failure's account.

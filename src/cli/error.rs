@@ -43,6 +43,7 @@ impl From<SessionError> for CliError {
                 Exit::Environment
             }
             SessionError::Random(_) => Exit::Environment,
+            SessionError::Model(error) if error.is_environment() => Exit::Environment,
             SessionError::Fold { .. } => Exit::Internal,
             _ if io.is_some_and(is_environment) => Exit::Environment,
             SessionError::File(_)
@@ -60,6 +61,7 @@ impl From<SessionError> for CliError {
             | SessionError::KernelBusy { .. }
             | SessionError::RunExists { .. }
             | SessionError::Unsupported(_)
+            | SessionError::Model(_)
             | SessionError::Deploy(_)
             | SessionError::Replay(_) => Exit::Usage,
         };

@@ -5,6 +5,7 @@ mod beside;
 mod exchange;
 mod message;
 mod context;
+mod openai;
 mod replay;
 mod tuner;
 
@@ -13,5 +14,6 @@ pub use beside::with_tuner;
 pub use context::*;
 pub use exchange::Exchange;
 pub use message::{Message, Sent};
+pub use openai::*;
 pub use replay::*;
 pub use tuner::*;

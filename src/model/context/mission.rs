@@ -38,7 +38,7 @@ fn device(gpu: &Gpu) -> String {
 }
 
 fn budgets(budget: &Budget) -> Vec<String> {
-    let Budget { iterations, wall_ms, tokens, usd, no_progress, infra_failures } = budget;
+    let Budget { iterations, wall_ms, tokens, usd, no_progress, infra_failures, .. } = budget;
     [
         iterations.map(|number| format!("{number} iterations")),
         wall_ms.map(|ms| format!("{:.1} hours", ms as f64 / 3_600_000.0)),

@@ -207,6 +207,9 @@ fn every_fault_has_its_kind() {
     assert_eq!(fault.kind, FaultKind::Unreachable, "{}", fault.message);
     let fault = Desk::new(&settings("http://no-such-host.invalid/v1", Api::Chat)).fault();
     assert_eq!(fault.kind, FaultKind::Unreachable, "{}", fault.message);
+    let no_tls = Endpoint::always(|_| Vec::new()).url.replace("http:", "https:");
+    let fault = Desk::new(&settings(&no_tls, Api::Chat)).fault();
+    assert_eq!(fault.kind, FaultKind::Unreachable, "{}", fault.message);
 }
 
 #[test]
@@ -323,4 +326,51 @@ fn a_passing_fault_does_not_keep_a_run_from_beginning() {
     assert_eq!(endpoint.asked().len(), 4);
     assert!(endpoint.asked()[0].body["max_tokens"].is_u64());
     assert_eq!(probe(&Endpoint::always(|_| status(429, &[], "slow")).url), Ok(()));
+}
+
+/// The real program with a mission whose model is `model`, in a repository of its own. Returns its exit code and its words.
+fn run_agent(model: &str, budget: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    git2::Repository::init(folder.path()).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("kernel.c", "int k;\n");
+    write("harness.sh", "exit 1\n");
+    write("key", KEY);
+    let mission = format!(
+        "---\nkernel: kernel.c\nharness: harness.sh\ntarget_speedup: 2\ngpu: cpu\nbudget: {{{budget}}}\n\
+         model: {{provider: openai, name: m, {model}}}\n---\nFaster.\n"
+    );
+    write("mission.md", &mission);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_agent"))
+        .args(["run", "--mission", "mission.md"])
+        .current_dir(folder.path())
+        .env_remove("OPENAI_API_KEY")
+        .env_remove("OPENAI_BASE_URL")
+        .env("AFTERHOURS_LOG", "trace")
+        .output()
+        .unwrap();
+    assert!(!folder.path().join("artifacts").exists(), "nothing is left behind");
+    let words = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&words).into_owned())
+}
+
+#[test]
+fn the_program_says_what_to_mend_and_exits_by_who_must_mend_it() {
+    let answers = |code, body: &'static str| {
+        let endpoint = Endpoint::always(move |asked| status(code, &[], &body.replace("KEY", &asked.authorization)));
+        format!("base_url: '{}', api_key_file: key", endpoint.url)
+    };
+    for (model, budget, code, says) in [
+        (answers(401, "KEY is wrong"), "", 3, "check the key"),
+        (answers(404, "<html>KEY?"), "", 2, "base_url"),
+        (answers(400, "no such tools"), "", 2, "takes tools"),
+        ("temperature: 0".to_owned(), "", 3, "OPENAI_API_KEY"),
+        ("api_key_file: nothing".to_owned(), "", 3, "api_key_file"),
+        ("base_url: 'http://127.0.0.1:9/v1'".to_owned(), "usd: 3", 2, "price"),
+        ("temprature: 0".to_owned(), "", 2, "temprature"),
+    ] {
+        let (exit, words) = run_agent(&model, budget);
+        assert_eq!(exit, Some(code), "{words}");
+        assert!(words.contains(says) && !words.contains("night"), "{words}");
+    }
 }

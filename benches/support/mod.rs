@@ -4,7 +4,7 @@
 
 pub mod canned;
 pub mod sample;
-mod script;
+pub mod script;
 pub mod stage;
 
 /// Whatever went wrong: a bench has nobody to explain it to but its reader.

@@ -268,6 +268,8 @@ impl Endpoint {
         let (shared, script) = (Arc::clone(&seen), Arc::new(Mutex::new(script)));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                // The steps of an answer go out as they are made.
+                let _ = stream.set_nodelay(true);
                 let (shared, script) = (Arc::clone(&shared), Arc::clone(&script));
                 thread::spawn(move || {
                     let Some(asked) = read(&stream, &shared) else { return };

@@ -6,6 +6,7 @@ pub mod canned;
 pub mod sample;
 pub mod night;
 mod script;
+pub mod script;
 pub mod stage;
 pub mod talker;
 pub mod tally;

@@ -26,10 +26,10 @@ pub(super) fn begin(folder: Option<&Path>) {
     let _ = tracing_subscriber::registry().with(stderr).with(file).try_init();
 }
 
-/// Silences the library that asks models: it logs whole answers, and a server's answer may repeat the key.
+/// Silences the libraries that ask models: they log whole answers and headers, and both may hold the key.
 fn quiet(filter: EnvFilter) -> EnvFilter {
-    match "async_openai=off".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    }
+    ["async_openai", "reqwest", "hyper", "hyper_util", "h2", "rustls"]
+        .iter()
+        .filter_map(|library| format!("{library}=off").parse().ok())
+        .fold(filter, EnvFilter::add_directive)
 }

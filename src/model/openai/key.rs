@@ -35,20 +35,21 @@ impl Key {
     /// Takes the secret out of a text that came from elsewhere: some servers repeat what they were sent. It is also found
     /// where JSON has escaped characters of it, once or several times over.
     pub fn hide(&self, text: &str) -> String {
-        if self.0.is_empty() {
-            return text.to_owned();
-        }
+        let Some(first) = self.0.chars().next() else { return text.to_owned() };
         let mut shown = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some(first) = rest.chars().next() {
-            if let Some(behind) = self.strip(rest) {
+        while let Some((before, from)) = rest.find([first, '\\']).and_then(|place| rest.split_at_checked(place)) {
+            shown.push_str(before);
+            if let Some(behind) = self.strip(from) {
                 shown.push_str(HIDDEN);
                 rest = behind;
             } else {
-                shown.push(first);
-                rest = rest.get(first.len_utf8()..).unwrap_or_default();
+                let mut chars = from.chars();
+                shown.extend(chars.next());
+                rest = chars.as_str();
             }
         }
+        shown.push_str(rest);
         shown
     }
 

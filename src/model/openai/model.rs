@@ -9,7 +9,7 @@ use super::error::OpenAiError;
 use super::settings::Settings;
 use super::trouble::Trouble;
 use crate::model::{Context, Fault, Message, Model, ModelError, Sent, Turn, TurnFuture, View};
-use crate::protocol::FaultKind;
+use crate::protocol::{Answerer, FaultKind};
 
 /// After so many faults of one model within a turn, the next one is asked.
 const FAULTS_EACH: u32 = 3;

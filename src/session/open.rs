@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::driver::{Session, now};
 use super::error::SessionError;
-use super::ground::{load_mission, with_root};
+use super::ground::{load_mission, recorded_mission};
 use super::parts::{Opening, Parts};
 use super::wish::StopFlag;
 use crate::harness;
-use crate::journal::Snapshots;
-use crate::mission::{self, Mission, ModelChoice, RunnerChoice};
+use crate::mission::{Mission, ModelChoice, RunnerChoice};
 use crate::model::{Model, Replay, Tuner};
 use crate::protocol::{Gpu, Patience, RunId};
 use crate::report::Observer;
@@ -70,14 +69,11 @@ impl Session {
     pub fn resume(folder: &Path, options: Options) -> Result<Self, SessionError> {
         Self::go_on(folder, options.max_iterations, |state| {
             let run = &state.run;
-            let root = PathBuf::from(&run.repo_root);
-            let text = Snapshots::new(folder).get(run.mission_hash)?;
-            let text = String::from_utf8_lossy(&text);
-            let mut mission = mission::parse(Path::new(&run.mission), &text, &with_root(&run.vars, &root))?;
+            let mut mission = recorded_mission(folder, run)?;
             mission.model = run.model.parse().unwrap_or(mission.model);
             mission.runner = run.runner.parse().unwrap_or(mission.runner);
             apply(&mut mission, &options);
-            let workspace = Workspace::open(&root, Path::new(&run.kernel))?;
+            let workspace = Workspace::open(Path::new(&run.repo_root), Path::new(&run.kernel))?;
             parts(mission, workspace, folder, options)
         })
     }

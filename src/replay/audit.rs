@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::divergence::{Disagreement, Divergence, name};
 use super::replayed::Replayed;
 use super::shelf::{Filed, Shelf};
-use super::step::{describe, is_of_the_world, step_of};
+use super::step::{is_of_the_world, step_of};
 use crate::journal::{self, JournalError, Record};
 use crate::protocol::{ContentHash, Event, Forbidden, Pending, RunStarted, RunState, Step, Terms};
 use crate::session::{SessionError, recorded_mission};
@@ -134,7 +134,7 @@ impl Audit {
         if is_of_the_world(event) {
             return Ok(());
         }
-        let step = step_of(state, time, event).map_err(|step| Disagreement::with(event, describe(&step)))?;
+        let step = step_of(state, time, event).map_err(|today| Disagreement::with(event, today))?;
         if let Step::Call(raw) = step {
             self.call(state, raw, event)?;
         }

@@ -4,17 +4,17 @@ use jiff::Timestamp;
 
 use crate::protocol::{Caller, Decision, Event, Pending, RunState, Step};
 
-/// Returns the step that `event` carries out, or the one that should have been.
+/// Returns the step that `event` carries out, or in a few words the one that should have been.
 ///
 /// The driver chose it at some instant between the event before and this one, and only a budget of time tells the instants
 /// apart: what agrees with either end agrees.
-pub(super) fn step_of(state: &RunState, time: Timestamp, event: &Event) -> Result<Step, Step> {
+pub(super) fn step_of(state: &RunState, time: Timestamp, event: &Event) -> Result<Step, String> {
     let step = state.next(time);
     if fits(state, &step, event) {
         return Ok(step);
     }
     let earlier = state.next(state.last_event);
-    if fits(state, &earlier, event) { Ok(earlier) } else { Err(step) }
+    if fits(state, &earlier, event) { Ok(earlier) } else { Err(describe(&step)) }
 }
 
 /// Tells whether the event may stand wherever the world puts it.
@@ -86,7 +86,7 @@ fn settles(pending: &Pending, event: &Event) -> bool {
 }
 
 /// Returns the step in a few words.
-pub(super) fn describe(step: &Step) -> String {
+fn describe(step: &Step) -> String {
     match step {
         Step::Redo(pending) => format!("the result of the step that was begun: {}", begun(pending)),
         Step::Deploy => "deploy".to_owned(),

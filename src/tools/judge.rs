@@ -64,24 +64,33 @@ pub fn judge(yardstick: &Yardstick, texts: Texts, readings: &Readings) -> Outcom
     match failure.clone() {
         Some(Failure::Kernel(failure, message)) => Outcome::KernelFailed { failure, message },
         Some(Failure::Infra(failure, message)) => Outcome::InfraFailed { failure, message },
-        None if blocks.len() < *expected => no_result(format!("{} of {expected} blocks left a result", blocks.len())),
-        None => judge_blocks(yardstick, texts, blocks).unwrap_or_else(|failed| failed),
+        None if blocks.len() < *expected => {
+            no_result(format!("{} of {expected} blocks left a result", blocks.len())).into()
+        }
+        None => judge_blocks(yardstick, texts, blocks).unwrap_or_else(Outcome::from),
     }
 }
 
-fn no_result(message: impl Into<String>) -> Outcome {
-    Outcome::InfraFailed { failure: InfraFailure::NoResult, message: message.into() }
+/// What the blocks of a measurement lack to be one.
+struct Lack(InfraFailure, String);
+
+impl From<Lack> for Outcome {
+    fn from(Lack(failure, message): Lack) -> Self {
+        Self::InfraFailed { failure, message }
+    }
 }
 
-fn judge_blocks(yardstick: &Yardstick, texts: Texts, blocks: &[Reading]) -> Result<Outcome, Outcome> {
+fn no_result(message: impl Into<String>) -> Lack {
+    Lack(InfraFailure::NoResult, message.into())
+}
+
+fn judge_blocks(yardstick: &Yardstick, texts: Texts, blocks: &[Reading]) -> Result<Outcome, Lack> {
     let first = blocks.first().ok_or_else(|| no_result("no block left a result"))?;
     let gpu = &yardstick.gpu;
     let is_other = |block: &&Reading| !is_on(gpu, &block.device) || block.device != first.device;
     if let Some(block) = blocks.iter().find(is_other) {
-        return Err(Outcome::InfraFailed {
-            failure: InfraFailure::WrongDevice,
-            message: format!("the mission's device is {gpu}, and a result came from {}", block.device.name),
-        });
+        let message = format!("the mission's device is {gpu}, and a result came from {}", block.device.name);
+        return Err(Lack(InfraFailure::WrongDevice, message));
     }
     let side = |role, kernel| {
         let of: Vec<_> = blocks.iter().filter(|block| block.role == role).collect();

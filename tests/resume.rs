@@ -12,7 +12,7 @@ use std::thread;
 
 use afterhours::protocol::ContentHash;
 use rustix::process::Signal;
-use scene::{BEGIN, KERNEL, RUN, Scene, analysis, any, candidate, confirm, edit, eventually, read, revert, test};
+use scene::{BEGIN, KERNEL, RUN, Scene, edit, eventful, eventually, test};
 use serde_json::{Value, json};
 
 const RESUME: [&str; 3] = ["resume", RUN, "--json"];

@@ -93,7 +93,7 @@ pub struct ResumeArgs {
 /// What the command line decides instead of the mission.
 #[derive(Debug, Args)]
 pub struct Choices {
-    /// Who proposes: `tuner`, `openai:NAME` or `replay:PATH`.
+    /// Who proposes: `tuner`, `openai:NAME`, or `replay:PATH` with a recording, a run's folder or a run's id.
     #[arg(long, value_name = "MODEL")]
     pub model: Option<ModelChoice>,
     /// Where measurements run: `local`, `slurm` or `modal`.

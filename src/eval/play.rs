@@ -16,6 +16,7 @@ use super::scripted::{Script, ScriptedHarness, ScriptedRunner};
 use super::stage::Stage;
 use crate::harness;
 use crate::journal;
+use crate::model::Replay;
 use crate::protocol::{Event, Patience, Rule, RunId, RunState, StopReason};
 use crate::report::Quiet;
 use crate::session::{Opening, Parts, Session, SessionError, StopFlag, fold_run};
@@ -97,7 +98,7 @@ fn run(scenario: &Scenario, exit_code: ExitCode) -> Result<(Played, Vec<String>)
             harness::open(&stage.root().join(HARNESS)).map_err(|error| error.to_string())?,
         )),
         runner: Box::new(ScriptedRunner(script.clone())),
-        model: Box::new(scenario.replies.clone()),
+        model: Box::new(Replay::from(scenario.replies.clone())),
         patience: Patience::NONE,
         observer: Box::new(Quiet::new(std::io::sink(), PathBuf::new())),
         stop: StopFlag::default(),

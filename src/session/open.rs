@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::driver::{Session, now};
 use super::error::SessionError;
+use super::find::recording_path;
 use super::ground::{load_mission, recorded_mission};
 use super::parts::{Opening, Parts};
 use super::wish::StopFlag;
 use crate::harness;
 use crate::mission::{Mission, ModelChoice, RunnerChoice};
-use crate::model::{Model, Replay, Tuner};
+use crate::model::{Model, Recording, Replay, Tuner};
 use crate::protocol::{Gpu, Patience, RunId};
 use crate::report::Observer;
 use crate::runner::{Local, Runner};
@@ -144,7 +145,7 @@ fn open_model(choice: &ModelChoice, root: &Path) -> Result<Box<dyn Model>, Sessi
     match choice {
         ModelChoice::Tuner => Ok(Box::new(Tuner::new())),
         ModelChoice::Detailed(_) if choice.to_string() == "tuner" => Ok(Box::new(Tuner::new())),
-        ModelChoice::Replay(path) => Ok(Box::new(Replay::open(&root.join(path))?)),
+        ModelChoice::Replay(path) => Ok(Box::new(Replay::from(Recording::open(&recording_path(root, path))?))),
         other => Err(SessionError::Unsupported(format!(
             "the model {other} is not part of this program yet; use `model: tuner`, or `replay:` with a recording"
         ))),

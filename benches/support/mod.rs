@@ -5,7 +5,6 @@
 pub mod canned;
 pub mod sample;
 pub mod night;
-mod script;
 pub mod script;
 pub mod stage;
 pub mod talker;

@@ -16,7 +16,7 @@ use super::scripted::{Script, ScriptedHarness, ScriptedRunner};
 use super::stage::Stage;
 use crate::harness;
 use crate::journal;
-use crate::model::with_tuner;
+use crate::model::{Replay, with_tuner};
 use crate::protocol::{Event, Patience, Rule, RunId, RunState, StopReason};
 use crate::report::Quiet;
 use crate::session::{Opening, Parts, Session, SessionError, StopFlag, fold_run};
@@ -98,7 +98,7 @@ fn run(scenario: &Scenario, exit_code: ExitCode) -> Result<(Played, Vec<String>)
             harness::open(&stage.root().join(HARNESS)).map_err(|error| error.to_string())?,
         )),
         runner: Box::new(ScriptedRunner(script.clone())),
-        model: with_tuner(Box::new(scenario.replies.clone()), scenario.mission.tune),
+        model: with_tuner(Box::new(Replay::from(scenario.replies.clone())), scenario.mission.tune),
         patience: Patience::NONE,
         observer: Box::new(Quiet::new(std::io::sink(), PathBuf::new())),
         stop: StopFlag::default(),

@@ -7,7 +7,7 @@ use super::expected::Expected;
 use super::measurement::{self, Measurement};
 use super::text;
 use crate::mission::{self, Mission, ModelChoice};
-use crate::model::Replay;
+use crate::model::Recording;
 
 /// The kernel's file, in the scenario and in its repository.
 pub(super) const KERNEL: &str = "kernel.txt";
@@ -23,7 +23,7 @@ pub struct Scenario {
     pub(super) name: String,
     pub(super) mission: Mission,
     pub(super) kernel: String,
-    pub(super) replies: Replay,
+    pub(super) replies: Recording,
     pub(super) measurements: Vec<Measurement>,
     pub(super) expected: Expected,
     /// The folder of the files that the repository has besides, where there is one.
@@ -44,7 +44,7 @@ impl Scenario {
         Ok(Self {
             name: folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned(),
             kernel: text::read(&folder.join(KERNEL))?,
-            replies: Replay::open(&replies)?,
+            replies: Recording::open(&replies)?,
             measurements: measurement::read(&folder.join("measurements.jsonl"))?,
             expected: Expected::read(folder)?,
             mission,

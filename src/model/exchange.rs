@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::{CallResult, Turn};
 use super::message::Sent;
-use crate::protocol::{Problem, RawCall, RunState, Usage};
+use crate::protocol::{Answerer, Problem, RawCall, RunState, Usage};
 
 /// What went to a model and what came back. The transcript explains a run and feeds replays; the journal alone decides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct Exchange {
     pub phase: String,
     /// The model that answered.
     pub model: String,
+    /// Who that is, where it is not always the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Answerer>,
     /// The results of the calls of the turn before.
     pub results: Vec<CallResult>,
     /// What was sent, where the model is one that reads. The first exchange of each process keeps nothing.
@@ -50,6 +53,7 @@ impl Exchange {
             iteration: state.iteration.0,
             phase: state.phase.name().to_owned(),
             model: turn.by.as_ref().map_or(model, |by| by.name().to_owned()),
+            by: turn.by.clone(),
             results: results.to_vec(),
             sent: turn.sent.clone(),
             text: turn.text.clone(),

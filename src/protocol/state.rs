@@ -10,7 +10,7 @@ use super::evidence::{ArtifactRef, Comparison, Decision, Outcome, Purpose};
 use super::ids::{ContentHash, Iteration, Micros};
 use super::record::{Baseline, Counters, Headline, IterationRecord};
 use super::stop::{StopReason, StopSource};
-use super::terms::Target;
+use super::terms::{Effort, Target};
 
 /// The phase of a run: which calls are legal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -311,6 +311,16 @@ impl RunState {
             controls: super::terms::Controls::default(),
             tag: None,
         }
+    }
+
+    /// Returns how thoroughly `spec` is measured.
+    pub fn effort(&self, spec: &MeasureSpec) -> Effort {
+        let mut effort = spec.controls.apply(self.run.terms.profiles.get(spec.purpose.profile()));
+        if spec.size == DuelSize::Larger {
+            effort.pairs = effort.pairs.saturating_mul(2);
+            effort.timeout_seconds = effort.timeout_seconds.saturating_mul(2);
+        }
+        effort
     }
 
     /// Returns the evidence that awaits its analysis, and what it is for.

@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 
 use super::driver::{Session, now};
 use super::error::SessionError;
-use super::ground::{load_mission, with_root};
+use super::find::{fold_run, recording_path};
+use super::ground::{load_mission, recorded_mission};
 use super::parts::{Opening, Parts};
 use super::wish::StopFlag;
 use crate::harness;
-use crate::journal::Snapshots;
-use crate::mission::{self, Mission, ModelChoice, RunnerChoice};
-use crate::model::{Ledgered, Limits, Model, OpenAi, Replay, Settings, Surroundings, Tuner, with_tuner};
+use crate::mission::{Mission, ModelChoice, RunnerChoice};
+use crate::model::{Ledgered, Limits, Model, OpenAi, Recording, Replay, Settings, Surroundings, Tuner, with_tuner};
 use crate::protocol::{Gpu, Patience, RunId, Tool};
 use crate::report::Observer;
 use crate::runner::{Local, Runner};
@@ -76,17 +76,14 @@ impl Session {
     pub fn resume(folder: &Path, options: Options) -> Result<Self, SessionError> {
         Self::go_on(folder, options.max_iterations, |state| {
             let run = &state.run;
-            let root = PathBuf::from(&run.repo_root);
-            let text = Snapshots::new(folder).get(run.mission_hash)?;
-            let text = String::from_utf8_lossy(&text);
-            let mut mission = mission::parse(Path::new(&run.mission), &text, &with_root(&run.vars, &root))?;
+            let mut mission = recorded_mission(folder, run)?;
             // The journal holds a model's name alone: a map in the mission's text says more of the same model.
             if mission.model.to_string() != run.model {
                 mission.model = run.model.parse().unwrap_or(mission.model);
             }
             mission.runner = run.runner.parse().unwrap_or(mission.runner);
             apply(&mut mission, &options);
-            let workspace = Workspace::open(&root, Path::new(&run.kernel))?;
+            let workspace = Workspace::open(Path::new(&run.repo_root), Path::new(&run.kernel))?;
             parts(mission, workspace, folder, options, Asking::Again)
         })
     }
@@ -115,7 +112,7 @@ fn parts(
     Ok(Parts {
         harness,
         runner: open_runner(mission.runner, &options.agent, folder, gpu)?,
-        model: with_tuner(open_model(&mission, root, asking)?, mission.tune),
+        model: open_model(&mission, root, asking)?,
         patience: Patience::default(),
         observer: (options.observer)(folder),
         stop: options.stop,
@@ -173,7 +170,7 @@ fn open_model(mission: &Mission, root: &Path, asking: Asking) -> Result<Box<dyn 
     let provider = |map: &Map<String, Value>| map.get("provider").and_then(Value::as_str).map(str::to_owned);
     match &mission.model {
         ModelChoice::Tuner => Ok(Box::new(Tuner::new())),
-        ModelChoice::Replay(path) => Ok(Box::new(Replay::open(&root.join(path))?)),
+        ModelChoice::Replay(path) => open_replay(&recording_path(root, path), mission.tune),
         ModelChoice::OpenAi(name) => open_openai(&Settings::named(name, surroundings)?, mission, asking),
         ModelChoice::Detailed(map) => match provider(map).as_deref() {
             Some("openai") => open_openai(&Settings::read(map, surroundings)?, mission, asking),
@@ -194,5 +191,27 @@ fn open_openai(settings: &Settings, mission: &Mission, asking: Asking) -> Result
         OpenAi::probe(settings, &schemas, PROBING)?;
     }
     let context = Ledgered::new(Limits::for_context(settings.smallest_context()));
-    Ok(Box::new(OpenAi::open(settings, schemas, Box::new(context))?))
+    Ok(with_tuner(Box::new(OpenAi::open(settings, schemas, Box::new(context))?), mission.tune))
+}
+
+/// Opens a recording. That of a run is held against the requests that today's code would send to the run's model.
+fn open_replay(path: &Path, tune: u32) -> Result<Box<dyn Model>, SessionError> {
+    let recording = Recording::open(path)?;
+    let tune = if recording.has_tuner() { 0 } else { tune };
+    let mut replay = Replay::from(recording);
+    if path.is_dir() {
+        let run = fold_run(path)?.run;
+        let window = match recorded_mission(path, &run)?.model {
+            ModelChoice::Detailed(map) => smallest_context(&map),
+            ModelChoice::Tuner | ModelChoice::OpenAi(_) | ModelChoice::Replay(_) => None,
+        };
+        replay = replay.with_context(Box::new(move || Box::new(Ledgered::new(Limits::for_context(window)))));
+    }
+    Ok(with_tuner(Box::new(replay), tune))
+}
+
+/// Returns what [`Settings::smallest_context`] does, without the keys that a recording needs no more.
+fn smallest_context(map: &Map<String, Value>) -> Option<u64> {
+    let fallback = map.get("fallback").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+    std::iter::once(map).chain(fallback).filter_map(|model| model.get("context_tokens")?.as_u64()).min()
 }

@@ -19,7 +19,7 @@ use crate::model::Model;
 use crate::protocol::{Budget, ContentHash, Event, Forbidden, Patience, RunId, RunStarted, RunState, StopReason};
 use crate::report::Observer;
 use crate::runner::Runner;
-use crate::tools::{Bench, Readable};
+use crate::tools::{Bench, Readable, Yardstick};
 use crate::workspace::Workspace;
 
 /// What a session works with. [`Session::start`] and [`Session::resume`] choose the parts by mission and command line.
@@ -160,13 +160,7 @@ impl Session {
         Ok(Self {
             forbidden: Forbidden::new(&terms.forbidden),
             readable: Readable::new(root, &folder, kernel, &harness.files(), &mission.read),
-            bench: Bench {
-                harness,
-                runner,
-                gpu: terms.gpu.clone(),
-                metric: terms.metric,
-                min_improvement: terms.min_improvement,
-            },
+            bench: Bench { harness, runner, yardstick: Yardstick::of(terms) },
             snapshots: Snapshots::new(&folder),
             workspace: workspace.with_scratch(&folder),
             transcript: Transcript::open(&folder)?,

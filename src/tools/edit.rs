@@ -4,6 +4,7 @@ use similar::{ChangeTag, TextDiff};
 use thiserror::Error;
 
 use super::args::{EditKernel, Replacement};
+use crate::protocol::{Forbidden, Refusal, RunState};
 
 /// The longest kernel, in bytes.
 pub const MOST_BYTES: usize = 1 << 20;
@@ -54,6 +55,28 @@ pub enum EditError {
     /// The change has no name.
     #[error("`change` is empty; say in one line what is changed")]
     NoName,
+}
+
+/// A change that is not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeError {
+    /// It brings a forbidden tool in.
+    Refused(Refusal),
+    /// It cannot be made as it is described.
+    Failed(EditError),
+}
+
+/// Returns `kernel` with the change, where no line that it adds names a forbidden tool.
+///
+/// # Errors
+/// The refusal, or why the change cannot be made.
+pub fn change(kernel: &str, args: &EditKernel, state: &RunState, forbidden: &Forbidden) -> Result<String, ChangeError> {
+    let text = edit(kernel, args).map_err(ChangeError::Failed)?;
+    // All at once: a name may be broken over lines.
+    let added = added_lines(kernel, &text).concat();
+    let legal = |refusal| ChangeError::Refused(Refusal { legal: state.legal().to_vec(), ..refusal });
+    forbidden.check(&added, "what the edit adds").map_err(legal)?;
+    Ok(text)
 }
 
 /// Returns `kernel` with the change.

@@ -336,3 +336,26 @@ pub(crate) fn read(path: &str) -> Value {
 pub(crate) fn any(tool: &str, arguments: Value) -> Value {
     call(tool, arguments)
 }
+
+/// A night in which everything happens: a deploy, two changes that are kept, one that is wrong, one that gains nothing, one
+/// that the model gives up, a failure of the infrastructure that passes, refused and failed calls, and the last duel.
+pub(crate) fn eventful() -> Scene {
+    let scene = Scene::new("deploy: {command: ': deployed', files: [harness.sh]}\nbudget: {iterations: 9}");
+    scene.script(&[
+        &[edit("time_us 80\n"), test(), analysis("KEEP"), candidate(), analysis("KEEP"), confirm()],
+        &[analysis("KEEP")],
+        &[edit("time_us 10\nwrong x\n"), test(), analysis("KEEP"), candidate()],
+        &[analysis("REVERT")],
+        &[edit("time_us 81\n"), test(), analysis("KEEP"), candidate(), analysis("REVERT")],
+        &[edit("flaky x\ntime_us 70\n"), test()],
+        &[analysis("KEEP"), revert()],
+        &[
+            read("kernel"),
+            any("edit-kernel", json!({"change": "none", "edits": [{"search": "absent", "replace": ""}]})),
+        ],
+        &[edit("time_us 40\n"), edit("time_us 30\n")],
+        &[test(), analysis("KEEP"), candidate(), analysis("KEEP"), confirm()],
+        &[analysis("KEEP")],
+    ]);
+    scene
+}

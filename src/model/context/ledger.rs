@@ -4,7 +4,7 @@
 use super::figures::{came_to, in_a_word};
 use super::quote::quoted;
 use super::tokens;
-use crate::protocol::{Decision, IterationRecord, RevertCause};
+use crate::protocol::{Answerer, Decision, IterationRecord, RevertCause};
 
 /// The newest iterations, which have a row in full.
 const FULL: usize = 10;
@@ -52,7 +52,8 @@ const COUNTED: u64 = 80;
 fn row(record: &IterationRecord) -> String {
     let change =
         if record.change.is_empty() { "no change was made".to_owned() } else { quoted(&record.change, CHANGE) };
-    format!("{} {} · {change}", record.iteration, came_to(record))
+    let by = if record.by == Some(Answerer::Tuner) { " (by the tuner)" } else { "" };
+    format!("{} {} · {change}{by}", record.iteration, came_to(record))
 }
 
 fn short(record: &IterationRecord) -> String {
@@ -93,6 +94,7 @@ mod tests {
             iteration: Iteration(iteration),
             change: format!("change number {iteration}: unroll the inner loop and keep the sums in registers"),
             kernel: None,
+            by: None,
             test: None,
             candidate: (!keep).then(|| {
                 Finding::Passed(Figure {

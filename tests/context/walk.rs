@@ -58,14 +58,15 @@ impl Walk {
         let calls: Vec<RawCall> = (0..self.dice.usize(..5)).map(|_| self.call()).collect();
         let problem =
             self.pick(&[None, None, None, Some(Problem::Truncated), Some(Problem::Refusal), Some(Problem::Overlong)]);
-        self.context.answered(&Turn { calls: calls.clone(), text: self.words(), problem, ..Turn::default() });
+        let turn = Turn { calls: calls.clone(), text: self.words(), problem, ..Turn::default() };
+        self.context.answered(&turn);
         self.run.results.clear();
         for call in calls {
             // After a crash or at the end of an iteration a result may be missing.
             if self.dice.u8(..8) > 0 {
                 let answer = self.pick(&[Answer::Done, Answer::Done, Answer::Refused, Answer::Failed, Answer::Dropped]);
-                let result = CallResult { call: call.id, tool: call.tool, answer, text: self.words() };
-                self.run.results.push(result);
+                let text = self.words();
+                self.run.results.push(CallResult { call: call.id, tool: call.tool, answer, text });
             }
         }
         match self.dice.u8(..6) {
@@ -75,7 +76,8 @@ impl Walk {
                     let text = format!("kernel {}\n{change}", self.dice.u32(..));
                     self.run.edit(&change, &text.replace('\0', ""));
                 }
-                self.run.state.current.next_step = self.words();
+                let plan = self.words();
+                self.run.state.current.next_step = plan;
                 let cause = self.pick(&[None, Some(RevertCause::NotImproved), Some(RevertCause::Stuck)]);
                 self.run.end(cause);
             }

@@ -69,18 +69,17 @@ fn prefix(name: &str, tally: &Tally) {
 
 fn round_trips() -> Result<(), Failed> {
     println!();
-    let fates: [(&str, fn(u32) -> Fate); 4] = [
-        ("every change is kept", |_| Fate::Kept),
-        ("no change is faster", |_| Fate::Slower),
-        ("every change fails its test", |_| Fate::Wrong),
-        ("the mix of the night", mixed),
-    ];
-    for (name, fate) in fates {
-        let iterations = 24;
-        let night = play(iterations, fate, false, Ledgered::new(Limits::for_context(None)), |_| {})?;
-        // The turn behind the last iteration's measurements only closes it.
-        let round_trips = f64::from(night.round_trips - 1) / f64::from(iterations);
-        println!("round trips an iteration where {name}: {round_trips:.2}");
-    }
+    one_kind("every change is kept", |_| Fate::Kept)?;
+    one_kind("no change is faster", |_| Fate::Slower)?;
+    one_kind("every change fails its test", |_| Fate::Wrong)?;
+    one_kind("the mix of the night", mixed)
+}
+
+fn one_kind(name: &str, fate: fn(u32) -> Fate) -> Result<(), Failed> {
+    let iterations = 24;
+    let night = play(iterations, fate, false, Ledgered::new(Limits::for_context(None)), |_| {})?;
+    // The turn behind the last iteration's measurements only closes it.
+    let round_trips = f64::from(night.round_trips - 1) / f64::from(iterations);
+    println!("round trips an iteration where {name}: {round_trips:.2}");
     Ok(())
 }

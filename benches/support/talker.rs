@@ -89,7 +89,7 @@ impl<C: Context> Model for Talker<C> {
 fn edit(iteration: u32, kernel: &str) -> Value {
     let block = kernel.split("\n\n").next().unwrap_or_default();
     let mut replace = format!("{MARK}{iteration}");
-    for lane in 0..12 {
+    for lane in 0..8 {
         let (step, width) = (iteration + lane, (iteration * 7 + lane * 3) % 64);
         replace.push_str(&format!("\n#define LANE_{lane}(x, i) ((x)[(i) + {step}] * {width}.0f + (x)[(i) ^ {width}])"));
     }

@@ -1,8 +1,5 @@
 //! The tokens of requests by the table `o200k`, and how much of each began the one before.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-
 use afterhours::model::Message;
 
 /// One request.
@@ -30,28 +27,19 @@ impl Row {
 pub struct Tally {
     /// Every request, in order.
     pub rows: Vec<Row>,
-    before: Vec<u64>,
-    counted: HashMap<u64, u64>,
+    before: Vec<(Message, u64)>,
 }
 
 impl Tally {
     /// Takes a request in.
     pub fn push(&mut self, iteration: u32, request: &[Message]) {
-        let mut row = Row { iteration, tokens: 0, known: 0, extends: true };
-        let mut names = Vec::with_capacity(request.len());
-        for (place, message) in request.iter().enumerate() {
-            let name = name_of(message);
-            let tokens = *self.counted.entry(name).or_insert_with(|| tokens(message));
-            row.tokens += tokens;
-            row.extends &= place >= self.before.len() || self.before.get(place) == Some(&name);
-            if row.extends && place < self.before.len() {
-                row.known += tokens;
-            }
-            names.push(name);
-        }
-        row.extends &= names.len() >= self.before.len();
-        self.before = names;
-        self.rows.push(row);
+        let kept = self.before.iter().zip(request).take_while(|((before, _), now)| before == *now).count();
+        let extends = kept == self.before.len();
+        self.before.truncate(kept);
+        let known = self.before.iter().map(|(_, tokens)| tokens).sum();
+        self.before.extend(request.iter().skip(kept).map(|message| (message.clone(), tokens(message))));
+        let tokens = self.before.iter().map(|(_, tokens)| tokens).sum();
+        self.rows.push(Row { iteration, tokens, known, extends });
     }
 
     /// Returns the tokens of all requests of the first `iterations`.
@@ -83,10 +71,4 @@ pub fn tokens(message: &Message) -> u64 {
             count(text) + calls.iter().map(|call| count(&call.tool) + count(&call.arguments.to_string())).sum::<u64>()
         }
     }
-}
-
-/// Names a message in a table: two that differ have two names, but for a chance of 2^-64.
-fn name_of(message: &Message) -> u64 {
-    let text = serde_json::to_string(message).unwrap_or_default();
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
 }

@@ -38,8 +38,11 @@ fn a_request_at_iteration_500_is_hardly_longer_than_at_iteration_20() {
 
 #[test]
 fn a_request_between_compactions_is_nearly_all_prefix() {
+    let steps = play(150, mixed, false, usual(), well_formed).unwrap().tally.shares();
+    assert!(steps[0] >= 0.9, "{}", steps[0]);
+    // A file that was read is new, and as long as it is; over the night that hardly counts.
     let shares = long_night().shares();
-    assert!(shares[0] >= 0.9, "{}", shares[0]);
+    assert!(shares[0] >= 0.8 && shares[shares.len() / 20] >= 0.9, "{} {}", shares[0], shares[shares.len() / 20]);
     let rebuilt = long_night().rows.iter().skip(1).filter(|row| !row.extends).count();
     assert!((500 / 12..=500 / 5).contains(&rebuilt), "{rebuilt} compactions");
 }
@@ -75,5 +78,5 @@ fn the_estimate_of_tokens_is_within_a_quarter_of_a_real_table() {
 fn the_rules_are_short_enough_for_a_weak_model() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/prompts/system.md.j2")).unwrap();
     let tokens = bpe_openai::o200k_base().count(text.as_str());
-    assert!(tokens <= 1100, "{tokens}");
+    assert!(tokens <= 900, "{tokens}");
 }

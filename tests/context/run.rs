@@ -11,17 +11,17 @@ use afterhours::protocol::{
 use jiff::Timestamp;
 
 /// A run after its baseline.
-pub struct Run {
-    pub state: RunState,
-    pub prompt: String,
-    pub results: Vec<CallResult>,
+pub(crate) struct Run {
+    pub(crate) state: RunState,
+    pub(crate) prompt: String,
+    pub(crate) results: Vec<CallResult>,
     snapshots: Snapshots,
     _folder: tempfile::TempDir,
 }
 
 impl Run {
     /// A run of the kernel `text`, in its first iteration.
-    pub fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let snapshots = Snapshots::new(folder.path());
         let baseline = snapshots.put(text.as_bytes()).unwrap();
@@ -34,7 +34,7 @@ impl Run {
     }
 
     /// Shows the run as it is.
-    pub fn look<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         let kernel = self.snapshots.get(self.state.expected_kernel()).unwrap();
         let kernel = String::from_utf8(kernel).unwrap();
         look(&View {
@@ -47,7 +47,7 @@ impl Run {
     }
 
     /// Puts the kernel `text` into flight.
-    pub fn edit(&mut self, change: &str, text: &str) {
+    pub(crate) fn edit(&mut self, change: &str, text: &str) {
         let to = self.snapshots.put(text.as_bytes()).unwrap();
         change.clone_into(&mut self.state.current.change);
         self.state.current.edited = Some(to);
@@ -56,7 +56,7 @@ impl Run {
     }
 
     /// Ends the iteration under way.
-    pub fn end(&mut self, cause: Option<RevertCause>) {
+    pub(crate) fn end(&mut self, cause: Option<RevertCause>) {
         let current = std::mem::take(&mut self.state.current);
         let record = IterationRecord {
             iteration: self.state.iteration,

@@ -1,7 +1,7 @@
 //! The words of requests: what stands in them, and that nobody else's words can pass for the program's.
 
 use afterhours::model::{Answer, CallResult, Context, Ledgered, Limits, Message, Turn};
-use afterhours::protocol::{Phase, Problem, RawCall, RevertCause};
+use afterhours::protocol::{ArtifactRef, Figure, Headline, Micros, Phase, Problem, RawCall, RevertCause};
 use serde_json::json;
 
 use crate::run::Run;
@@ -196,6 +196,23 @@ fn a_long_kernel_and_a_long_result_are_cut_with_a_hint() {
     let Some(Message::Tool { text, .. }) = request(&mut context, &run).pop() else { panic!("no result") };
     assert!(text.contains("lines are left out here: read-file shows them, a part at a time"), "{text}");
     assert!(text.len() < 20_000, "{}", text.len());
+}
+
+#[test]
+fn a_target_that_the_last_duel_did_not_confirm_is_told_until_there_is_another_best() {
+    let mut run = Run::new(KERNEL);
+    let us = |us| Micros::new(us).unwrap();
+    let comparison = afterhours::stats::compare(&[us(812.0); 10], &[us(420.0); 10], 0.01);
+    run.state.headline = Some(Headline {
+        kernel: run.state.incumbent,
+        result: Some(Figure { us: us(420.0), incumbent_us: Some(us(812.0)), comparison }),
+        artifact: ArtifactRef { path: "headline/headline.txt".to_owned(), hash: run.state.incumbent },
+    });
+    let told = "A duel against the kernel as found did not confirm the target: 420.0 µs, 1.933x";
+    assert!(readable(&request(&mut usual(), &run)).contains(told));
+    run.edit("wider loads", "int other;\n");
+    run.end(None);
+    assert!(!readable(&request(&mut usual(), &run)).contains("did not confirm"));
 }
 
 #[test]

@@ -62,12 +62,21 @@ fn figures(state: &RunState) -> String {
     let baseline = state.baseline.as_ref().map(|baseline| baseline.us);
     let target = state.target_us().and_then(|us| Micros::new(us).ok());
     let device = state.device.as_deref().map(|name| format!(", on {}", quoted(name, 80))).unwrap_or_default();
+    let metric = state.run.terms.metric;
+    let (baseline, best, target) = (us(baseline), us(state.best_us), us(target));
+    format!("{metric}: baseline {baseline}, best {best}, target {target}{device}.{}", last_duel(state))
+}
+
+/// Says what the best kernel came to against the kernel as found: the loop goes on where that did not confirm the target.
+fn last_duel(state: &RunState) -> String {
+    let present = state.headline.as_ref().filter(|headline| headline.kernel == state.incumbent);
+    let result = present.and_then(|headline| headline.result.as_ref());
+    let Some((figure, found)) = result.and_then(|figure| Some((figure, figure.comparison.as_ref()?))) else {
+        return String::new();
+    };
     format!(
-        "{}: baseline {}, best {}, target {}{device}.",
-        state.run.terms.metric,
-        us(baseline),
-        us(state.best_us),
-        us(target)
+        " A duel against the kernel as found did not confirm the target: {}, {:.3}x [{:.3}, {:.3}].",
+        figure.us, found.ratio, found.low, found.high
     )
 }
 

@@ -24,7 +24,7 @@ pub struct Limits {
     pub result: u64,
     /// The results of one turn together.
     pub results: u64,
-    /// The words of an answer, and each string in its calls that is longer than that by far.
+    /// The words of an answer; the arguments of its calls may be 20 times as long.
     pub words: u64,
 }
 

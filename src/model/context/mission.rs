@@ -15,7 +15,7 @@ pub(super) fn opening(view: &View<'_>) -> Result<[Message; 2], ModelError> {
         target: target(terms.target),
         device: device(&terms.gpu),
         // Ten digits more than anybody asks for, and none of the binary fraction's tail.
-        margin: (terms.min_improvement * 1e12).round() / 1e10,
+        margin: ((terms.min_improvement * 1e12).round() / 1e10).to_string(),
         budgets: budgets(&terms.budget),
         forbidden: terms.forbidden.iter().map(|name| one_line(name, 80)).collect::<Vec<_>>().join(", "),
         prompt: harmless(view.prompt.trim()),

@@ -20,7 +20,7 @@ pub(super) struct Mission<'a> {
     pub(super) metric: &'static str,
     pub(super) target: String,
     pub(super) device: String,
-    pub(super) margin: f64,
+    pub(super) margin: String,
     pub(super) budgets: Vec<String>,
     pub(super) forbidden: String,
     pub(super) prompt: String,

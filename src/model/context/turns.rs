@@ -11,8 +11,8 @@ use super::tokens;
 use crate::model::{Answer, CallResult, Message, ModelError, Turn, View};
 use crate::protocol::{Problem, RawCall};
 
-/// A string in a call's arguments may be so many times as long as an answer's words: an edit holds code.
-const ARGUMENT: u64 = 20;
+/// The arguments of an answer's calls may be so many times as long as its words: an edit holds code.
+const ARGUMENTS: u64 = 20;
 
 /// An answer, with the results of its calls and what has happened since.
 #[derive(Clone, Debug)]
@@ -47,13 +47,20 @@ impl Exchanged {
         let mut messages = Vec::new();
         let text = cut(harmless(&self.text).trim(), limits.words, lines_left_out);
         let ids = self.ids();
-        let calls: Vec<_> = ids.iter().zip(&self.calls).map(|(id, (call, _))| shown(id, call, limits)).collect();
+        // Nothing in a call is endless, nor are all calls of an answer together.
+        let mut left = limits.words * ARGUMENTS;
+        let shown = ids.iter().zip(&self.calls).map(|(id, (call, _))| RawCall {
+            id: id.clone(),
+            tool: short(&call.tool),
+            arguments: bounded(&call.arguments, &mut left),
+        });
+        let calls: Vec<_> = shown.collect();
         if !text.is_empty() || !calls.is_empty() {
             messages.push(Message::Assistant { text, calls });
         }
         let mut left = limits.results;
         for (call, (_, result)) in ids.into_iter().zip(&self.calls) {
-            let text = told(result.as_ref(), limits.result.min(left).max(LEAST_RESULT));
+            let text = told(result.as_ref(), limits.result.min(left).max(LEAST));
             left = left.saturating_sub(tokens::count(&text));
             messages.push(Message::Tool { call, text });
         }
@@ -78,37 +85,36 @@ impl Exchanged {
     }
 }
 
-/// Returns a call as it stands in a request: nothing in it is endless.
-fn shown(id: &str, call: &RawCall, limits: &Limits) -> RawCall {
-    let arguments = bounded(&call.arguments, limits.words * ARGUMENT);
-    RawCall { id: id.to_owned(), tool: short(&call.tool), arguments }
-}
-
 /// Returns a name of a model's in bounds.
 fn short(name: &str) -> String {
     one_line(name, 60)
 }
 
-/// Returns `value` with each of its strings cut to `limit` tokens. What is no object becomes an empty one, as endpoints want it.
-fn bounded(value: &Value, limit: u64) -> Value {
-    fn inside(value: &Value, limit: u64) -> Value {
+/// Returns `value` with its strings cut to the `left` tokens, which they use up. What is no object becomes an empty one, as
+/// endpoints want it.
+fn bounded(value: &Value, left: &mut u64) -> Value {
+    fn inside(value: &Value, left: &mut u64) -> Value {
         match value {
-            Value::String(text) => Value::String(cut(&harmless(text), limit, lines_left_out)),
-            Value::Array(items) => items.iter().take(MOST_ITEMS).map(|item| inside(item, limit)).collect(),
+            Value::String(text) => {
+                let text = cut(&harmless(text), (*left).max(LEAST), lines_left_out);
+                *left = left.saturating_sub(tokens::count(&text));
+                Value::String(text)
+            }
+            Value::Array(items) => items.iter().take(MOST_ITEMS).map(|item| inside(item, left)).collect(),
             Value::Object(map) => {
-                map.iter().take(MOST_ITEMS).map(|(key, item)| (short(key), inside(item, limit))).collect()
+                map.iter().take(MOST_ITEMS).map(|(key, item)| (short(key), inside(item, left))).collect()
             }
             other => other.clone(),
         }
     }
     match value {
-        Value::Object(_) => inside(value, limit),
+        Value::Object(_) => inside(value, left),
         _ => Value::Object(serde_json::Map::new()),
     }
 }
 
-/// What the result of one call gets in any case, in tokens.
-const LEAST_RESULT: u64 = 60;
+/// What one result or string gets in any case, in tokens.
+const LEAST: u64 = 60;
 
 /// The most members of one list or object in a call's arguments.
 const MOST_ITEMS: usize = 64;

@@ -29,6 +29,8 @@ pub(super) struct Endpoint {
     pub(super) settings: Settings,
     client: Client<OpenAIConfig>,
     streams: bool,
+    /// It was said that the server seems to cut its prompts.
+    warned: bool,
     /// Requests in a row whose form was refused.
     pub(super) refusals: u32,
     /// Why it is not asked again.
@@ -45,7 +47,7 @@ impl Endpoint {
         let config = OpenAIConfig::new().with_api_base(&settings.base_url).with_api_key(settings.key.expose());
         let transport = Transport { http: http.clone(), api: settings.api, stall: settings.stall };
         let client = Client::build(http, config).with_http_service(transport);
-        Ok(Self { settings, client, streams: true, refusals: 0, ruled_out: None })
+        Ok(Self { settings, client, streams: true, warned: false, refusals: 0, ruled_out: None })
     }
 
     /// Returns the model's name, as on the command line.
@@ -101,11 +103,18 @@ impl Endpoint {
         }
     }
 
-    fn turn(&self, reply: Reply, sent: usize, messages: &[Message], turn: u32) -> Turn {
+    fn turn(&mut self, reply: Reply, sent: usize, messages: &[Message], turn: u32) -> Turn {
+        let estimated = estimated_tokens(sent);
+        if reply.usage.is_some_and(|usage| usage.prompt < estimated / 3) && !self.warned {
+            tracing::warn!(
+                "{} counts far fewer tokens than it was sent: it may cut prompts to a short context",
+                self.name()
+            );
+            self.warned = true;
+        }
         // An endpoint that does not count: a budget of tokens must end the run all the same.
-        let counted = reply.usage;
-        let mut usage = counted.unwrap_or_else(|| Usage {
-            prompt: estimated_tokens(sent),
+        let mut usage = reply.usage.unwrap_or_else(|| Usage {
+            prompt: estimated,
             completion: estimated_tokens(reply.len()),
             ..Usage::default()
         });

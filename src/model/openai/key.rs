@@ -8,6 +8,10 @@ use serde_json::Value;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Key(String);
 
+/// A shorter key is a placeholder such as `EMPTY` or `none`, for a server that asks for none: no secret, and perhaps a word of
+/// the kernel's. In bytes.
+const SHORTEST_SECRET: usize = 12;
+
 /// What stands where a key stood.
 const HIDDEN: &str = "[key]";
 
@@ -35,7 +39,9 @@ impl Key {
     /// Takes the secret out of a text that came from elsewhere: some servers repeat what they were sent. It is also found
     /// where JSON has escaped characters of it, once or several times over.
     pub fn hide(&self, text: &str) -> String {
-        let Some(first) = self.0.chars().next() else { return text.to_owned() };
+        let Some(first) = self.0.chars().next().filter(|_| self.0.len() >= SHORTEST_SECRET) else {
+            return text.to_owned();
+        };
         let mut shown = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, from)) = rest.find([first, '\\']).and_then(|place| rest.split_at_checked(place)) {
@@ -99,27 +105,33 @@ mod tests {
 
     #[test]
     fn the_secret_is_hidden_wherever_it_stands_and_however_it_is_escaped() {
-        let key = Key::new(" sk-a/\"b\n");
+        let key = Key::new(" sk-a/\"bnight\n");
         for (text, hidden) in [
             ("", ""),
-            ("sk-a/\"b", "[key]"),
-            ("é sk-a/\"bsk-a/\"b!", "é [key][key]!"),
-            (r#"sk-a\/\"b"#, "[key]"),
-            (r#"{"x":"\u0073\u006B-a\\\/\u0022b"}"#, r#"{"x":"[key]"}"#),
-            ("sk-a/", "sk-a/"),
+            ("sk-a/\"bnight", "[key]"),
+            ("é sk-a/\"bnightsk-a/\"bnight!", "é [key][key]!"),
+            (r#"sk-a\/\"bnight"#, "[key]"),
+            (r#"{"x":"\u0073\u006B-a\\\/\u0022bnight"}"#, r#"{"x":"[key]"}"#),
+            ("sk-a/\"bnigh", "sk-a/\"bnigh"),
             (r"\u007", r"\u007"),
             (r"\\n sk-", r"\\n sk-"),
         ] {
             assert_eq!(key.hide(text), hidden);
         }
-        assert_eq!(Key::default().hide("sk-"), "sk-");
         assert_eq!(format!("{key:?}"), "Key([hidden])");
     }
 
     #[test]
+    fn a_placeholder_is_no_secret() {
+        for placeholder in ["", "none", "EMPTY"] {
+            assert_eq!(Key::new(placeholder).hide("none is EMPTY"), "none is EMPTY");
+        }
+    }
+
+    #[test]
     fn the_secret_is_hidden_in_every_part_of_a_value() {
-        let mut value = json!({"a": ["x sk-n", {"sk-n": 1}], "b": 2});
-        Key::new("sk-n").hide_in(&mut value);
+        let mut value = json!({"a": ["x sk-all-night", {"sk-all-night": 1}], "b": 2});
+        Key::new("sk-all-night").hide_in(&mut value);
         assert_eq!(value, json!({"a": ["x [key]", {"[key]": 1}], "b": 2}));
     }
 }

@@ -13,6 +13,7 @@ mod probe;
 mod reply;
 mod responses;
 mod settings;
+mod surroundings;
 mod transport;
 mod trouble;
 
@@ -20,4 +21,5 @@ pub use error::OpenAiError;
 pub use key::Key;
 pub use model::OpenAi;
 pub use price::Price;
-pub use settings::{Api, Settings, Surroundings};
+pub use settings::{Api, Settings};
+pub use surroundings::Surroundings;

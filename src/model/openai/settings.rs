@@ -1,6 +1,6 @@
 //! What a mission says of a language model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,13 +9,12 @@ use serde_json::{Map, Value, json};
 use super::error::OpenAiError;
 use super::key::Key;
 use super::price::Price;
+use super::surroundings::Surroundings;
 use crate::protocol::Budget;
 
 const OPENAI: &str = "https://api.openai.com/v1";
 const OPENAI_KEY: &str = "OPENAI_API_KEY";
 const OPENAI_URL: &str = "OPENAI_BASE_URL";
-/// The longest file that is taken for a key, in bytes.
-const LONGEST_KEY: usize = 8 * 1024;
 /// What a fallback has of its own where it does not say it: these belong to one model alone.
 const OWN: [&str; 5] = ["name", "price", "context_tokens", "max_output_tokens", "fallback"];
 /// What a fallback at another endpoint does not inherit: a key goes to the endpoint that it was given for.
@@ -32,15 +31,6 @@ pub enum Api {
     Chat,
     /// Responses.
     Responses,
-}
-
-/// Where keys come from.
-#[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
-    /// Reads an environment variable.
-    pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// The repository's root, where relative paths begin.
-    pub root: &'a Path,
 }
 
 /// A model, its endpoint, and how long it may take.
@@ -140,9 +130,10 @@ impl Settings {
             (Some(_), Some(_)) => {
                 Err(OpenAiError::Settings("give `api_key_env` or `api_key_file`, not both".to_owned()))
             }
-            (Some(variable), None) => from_variable(&variable, surroundings, true),
-            (None, Some(file)) => from_file(&surroundings.root.join(file)),
-            (None, None) if own || is_openai => from_variable(OPENAI_KEY, surroundings, is_openai),
+            (Some(variable), None) => surroundings.needed_key(&variable),
+            (None, Some(file)) => surroundings.key_in(&file),
+            (None, None) if is_openai => surroundings.needed_key(OPENAI_KEY),
+            (None, None) if own => surroundings.key(OPENAI_KEY),
             (None, None) => Ok(Key::default()),
         };
         let settings = Self {
@@ -280,38 +271,10 @@ fn inherited(map: &Map<String, Value>, entry: &Value) -> Result<Map<String, Valu
     Ok(settings)
 }
 
-fn from_variable(variable: &str, surroundings: Surroundings<'_>, is_needed: bool) -> Result<Key, OpenAiError> {
-    let key = Key::new(&(surroundings.variable)(variable).unwrap_or_default());
-    let remedy = "set it to the endpoint's key, or name another in `api_key_env`, or a file in `api_key_file`";
-    if key.is_empty() && is_needed {
-        return Err(OpenAiError::Key(format!("the environment variable {variable} is not set, or empty: {remedy}")));
-    }
-    if !key.fits_header() {
-        return Err(OpenAiError::Key(format!("the environment variable {variable} holds what is no key: {remedy}")));
-    }
-    Ok(key)
-}
-
-fn from_file(path: &Path) -> Result<Key, OpenAiError> {
-    let problem = |problem: &str| {
-        let path = path.display();
-        OpenAiError::Key(format!(
-            "the key's file {path} {problem}: write the endpoint's key into it, or name another in `api_key_file`"
-        ))
-    };
-    let text = std::fs::read(path).map_err(|error| problem(&format!("cannot be read ({error})")))?;
-    let key = Key::new(&String::from_utf8_lossy(text.get(..LONGEST_KEY).unwrap_or(&text)));
-    if key.is_empty() {
-        return Err(problem("is empty"));
-    }
-    if !key.fits_header() {
-        return Err(problem("holds what is no key"));
-    }
-    Ok(key)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn read(map: Value, variables: &[(&str, &str)]) -> Result<Settings, OpenAiError> {

@@ -55,7 +55,8 @@ fn faults_bad_answers_forbidden_edits_reads_and_a_failure_for_good_are_recorded(
             json!({"artifact": "artifacts/night/iter-0001/test-2.txt", "decision": "KEEP",
             "summary": "s", "feedback": "f", "next_step": "n"}),
         )]),
-        turn(&[candidate(), analysis("KEEP"), confirm(), analysis("KEEP")]),
+        turn(&[candidate(), analysis("KEEP"), confirm()]),
+        turn(&[analysis("KEEP")]),
         turn(&[edit("time_us 79\nwrong x\n"), test()]),
         json!({"failed": "no credit"}).to_string(),
     ];

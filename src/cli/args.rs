@@ -182,6 +182,12 @@ pub struct EvalArgs {
     /// Write the results as JUnit's XML into FILE as well.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Make a scenario of a run, by its id or folder, and play it.
+    #[arg(long, value_name = "RUN", conflicts_with = "paths")]
+    pub record: Option<String>,
+    /// The scenario's folder; by default `evals/RUN` in the repository.
+    #[arg(long, value_name = "FOLDER", requires = "record")]
+    pub to: Option<PathBuf>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

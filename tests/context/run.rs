@@ -62,6 +62,7 @@ impl Run {
             iteration: self.state.iteration,
             change: current.change,
             kernel: current.edited,
+            by: None,
             test: None,
             candidate: None,
             confirmation: None,

@@ -141,6 +141,7 @@ fn front(terms: &Terms) -> Map<String, Value> {
         ("usd", json!(budget.usd)),
         ("no_progress", json!(budget.no_progress)),
         ("infra_failures", json!(budget.infra_failures)),
+        ("idle_turns", json!(budget.idle_turns)),
     ];
     let limits: Map<_, _> =
         limits.into_iter().filter(|(_, limit)| !limit.is_null()).map(|(key, limit)| (key.to_owned(), limit)).collect();

@@ -48,7 +48,7 @@ target_speedup: 100
 min_improvement: 1%
 budget:
   iterations: $iterations
-  idle_turns: 3
+  idle_turns: 2
 model:
   provider: openai
   name: smollm2

@@ -15,7 +15,10 @@ use crate::protocol::RawCall;
 pub(super) fn request(settings: &Settings, messages: &[Message], tools: &[Value], stream: bool) -> Value {
     let messages: Vec<Value> = messages.iter().map(message).collect();
     let tools: Vec<Value> = tools.iter().map(|tool| json!({"type": "function", "function": tool})).collect();
-    let mut body = json!({"model": settings.name, "messages": messages, "tools": tools, "stream": stream});
+    // `auto` is what no choice means; yet some servers look at the tools only where it is said.
+    let mut body = json!({
+        "model": settings.name, "messages": messages, "tools": tools, "tool_choice": "auto", "stream": stream
+    });
     let limit = settings.max_output_tokens.map(|limit| match settings.is_openai() {
         // OpenAI's newer models refuse the old name; most other servers know only that.
         true => ("max_completion_tokens", json!(limit)),

@@ -9,6 +9,7 @@ use crate::protocol::{
     CaseFigure, ContentHash, Device, Effort, Gpu, InfraFailure, MetricName, Micros, Outcome, Profile, Side,
 };
 use crate::runner::{Progress, Runner, RunnerError};
+use crate::sandbox::Protections;
 use crate::stats;
 
 /// The bench: what measures, where, and by which measure.
@@ -51,6 +52,8 @@ pub struct Measured {
     pub blocks: Vec<(Role, BlockResult)>,
     /// The time of the runner, waiting for the device included.
     pub elapsed: Duration,
+    /// What kept the processes from everything else, where the runner knows.
+    pub protections: Option<Protections>,
 }
 
 /// A measurement that no repetition will bring about.
@@ -108,12 +111,13 @@ pub async fn measure(
         None if blocks.len() < expected => no_result(format!("{} of {expected} blocks left a result", blocks.len())),
         None => judge(bench, order, &blocks),
     };
-    Ok(Measured { outcome, output, blocks, elapsed })
+    Ok(Measured { outcome, output, blocks, elapsed, protections: bench.runner.protections() })
 }
 
 fn not_run(failure: InfraFailure, message: String, begun: Instant) -> Measured {
     let outcome = Outcome::InfraFailed { failure, message };
-    Measured { outcome, output: JobOutput::default(), blocks: Vec::new(), elapsed: begun.elapsed() }
+    let elapsed = begun.elapsed();
+    Measured { outcome, output: JobOutput::default(), blocks: Vec::new(), elapsed, protections: None }
 }
 
 fn no_result(message: String) -> Outcome {

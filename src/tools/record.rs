@@ -65,6 +65,9 @@ pub fn write(
     if let Outcome::Measured { device, .. } = &measured.outcome {
         extra.push(("device".to_owned(), device.name.clone()));
     }
+    if let Some(protections) = &measured.protections {
+        extra.push(("sandbox".to_owned(), protections.to_string()));
+    }
     let artifact = Artifact {
         header: Header {
             timestamp_utc: context.started,

@@ -68,6 +68,7 @@ fn run(path: &Path) -> Result<(), WorkerError> {
     let stdin = Path::new("standard input");
     let mut secrets = Vec::new();
     io::stdin().take(MAX_SECRETS).read_to_end(&mut secrets).map_err(file(stdin))?;
+    forget_stdin().map_err(file(stdin))?;
     let secrets: Secrets = serde_json::from_slice(&secrets).map_err(json(stdin))?;
     let spec: Spec = serde_json::from_slice(&fs::read(path).map_err(file(path))?).map_err(json(path))?;
     let path = path.canonicalize().map_err(file(path))?;
@@ -83,6 +84,11 @@ fn run(path: &Path) -> Result<(), WorkerError> {
     };
     let text = serde_json::to_vec(&object).map_err(json(&result))?;
     fs::write(&result, text).map_err(file(&result))
+}
+
+/// Puts an empty file in place of standard input: whoever could rewind it would read the secrets once more.
+fn forget_stdin() -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stdin(fs::File::open("/dev/null")?)?)
 }
 
 /// Measures the cases in turn; the first that is wrong is the last.

@@ -2,6 +2,7 @@
 
 use super::driver::Session;
 use super::error::SessionError;
+use crate::harness;
 use crate::model::{Answer, CallResult};
 use crate::protocol::{
     Analysis, Caller, Event, MeasureSpec, Profile, Purpose, RawCall, Refusal, RevertCause, Rule, RunState,
@@ -52,9 +53,28 @@ impl Session {
             refusal.legal = self.state.legal().to_vec();
             return self.refuse(raw, refusal);
         }
+        if let Err(refusal) = self.check_tripwires(&kernel, &text) {
+            return self.refuse(raw, refusal);
+        }
         self.edit(&raw.id, &args.change, &text)?;
         self.done(raw, "the kernel holds the change; next: test-run".to_owned());
         Ok(())
+    }
+
+    /// Refuses a change that reaches for something other than the computation.
+    fn check_tripwires(&self, before: &str, after: &str) -> Result<(), Refusal> {
+        let Some(language) = harness::Language::of(self.workspace.kernel_path()) else { return Ok(()) };
+        match harness::tripped(language, before, after).into_iter().find(|tripped| tripped.act == harness::Act::Refuse)
+        {
+            None => Ok(()),
+            Some(tripped) => Err(self.state.refusal(
+                Rule::Tripwire,
+                format!(
+                    "what the edit adds trips the wire `{}` by `{}`: a kernel computes, and needs nothing of the kind",
+                    tripped.name, tripped.word
+                ),
+            )),
+        }
     }
 
     fn test_spec(&self, raw: &RawCall, args: TestRun) -> MeasureSpec {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::measure::{Measured, Order};
 use crate::artifact::{self, Artifact, ArtifactError, Header, Mode, ResultObject, Written};
-use crate::harness::{Exit, Role};
+use crate::harness::{self, Exit, Language, Role};
 use crate::protocol::{ContentHash, Gpu, Outcome};
 use crate::workspace::{Workspace, WorkspaceError};
 
@@ -65,6 +65,9 @@ pub fn write(
     if let Outcome::Measured { device, .. } = &measured.outcome {
         extra.push(("device".to_owned(), device.name.clone()));
     }
+    if let Some(shown) = tripwires(context, &text) {
+        extra.push(("tripwires".to_owned(), shown));
+    }
     if let Some(protections) = &measured.protections {
         extra.push(("sandbox".to_owned(), protections.to_string()));
     }
@@ -92,6 +95,14 @@ pub fn write(
     };
     artifact::write_result(path, &result)?;
     Ok(artifact::write(path, &artifact)?)
+}
+
+/// Returns the tripwires that the kernel trips, for whoever reads the artifact; `None` where it trips none.
+fn tripwires(context: &Context<'_>, text: &str) -> Option<String> {
+    let language = Language::of(context.workspace.kernel_path())?;
+    let tripped = harness::tripped(language, "", text);
+    let words: Vec<_> = tripped.iter().map(|tripped| format!("{} ({})", tripped.name, tripped.word)).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// Returns the command line that measures the same text again, by hand. What it is compared with is named by its hash.

@@ -76,7 +76,7 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>, EvalError> {
     let mut folders = Vec::new();
     for entry in entries {
         let folder = entry.map_err(EvalError::io("read", path))?.path();
-        if folder.is_dir() {
+        if folder.is_dir() && is_numbered(&folder) {
             folders.push(folder);
         }
     }
@@ -85,6 +85,11 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>, EvalError> {
         return Err(EvalError::bad(path, format!("there is no scenario here; each is a folder with a {MISSION}")));
     }
     Ok(folders)
+}
+
+/// Folders without a number hold something else.
+fn is_numbered(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit))
 }
 
 fn is_scenario(path: &Path) -> bool {

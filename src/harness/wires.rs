@@ -71,7 +71,6 @@ pub(super) const C: &[Wire] = wires! {
     Refuse "harness" Word ["afterhours_call"]
     Refuse "timers" Word ["cudaEventElapsedTime" "cuEventElapsedTime"]
     Show "assembly" Word ["asm" "__asm__" "__asm"]
-    Show "paste" Word ["_Pragma"]
     Show "output" Call ["printf" "fprintf" "puts" "fputs" "perror"]
     Show "streams" Word ["cudaStreamCreate*" "cudaStreamNonBlocking" "cuStreamCreate*"]
     Show "caches" Word ["accessPolicyWindow" "cudaLimitPersistingL2CacheSize" "cudaCtxResetPersistingL2Cache"]

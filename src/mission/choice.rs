@@ -48,7 +48,7 @@ pub enum SandboxChoice {
     #[default]
     BestEffort,
     /// It begins, and the processes may do what the account may, within limits.
-    Off,
+    Unconfined,
 }
 
 /// A text that names no runner or no model.

@@ -72,14 +72,10 @@ impl Local {
     /// # Errors
     /// Where the mission requires what this system lacks; the message names each protection, and what would help.
     pub fn confined(self, sandbox: SandboxChoice) -> Result<Self, RunnerError> {
-        let runner = Self { sandbox, ..self };
-        match runner.protections().filter(|protections| !protections.is_complete()) {
-            Some(protections) if sandbox == SandboxChoice::Required => Err(RunnerError::Missing(format!(
-                "the mission says `sandbox: required`, and this system runs kernels {protections}; \
-                 mend that, or say `sandbox: best_effort`"
-            ))),
-            _ => Ok(runner),
+        if sandbox == SandboxChoice::Required {
+            demand(&Protections::probe())?;
         }
+        Ok(Self { sandbox, ..self })
     }
 
     /// Runs a job, and takes no failure on a full disk for the job's own.
@@ -120,7 +116,7 @@ impl Runner for Local {
     fn protections(&self) -> Option<Protections> {
         Some(match self.sandbox {
             SandboxChoice::Required | SandboxChoice::BestEffort => Protections::probe(),
-            SandboxChoice::Off => Protections::off(),
+            SandboxChoice::Unconfined => Protections::unconfined(),
         })
     }
 
@@ -220,7 +216,7 @@ impl Bench<'_> {
         let home = std::env::home_dir();
         let access = || Access::new(self.program(exec), env, folder.path(), home.as_deref());
         match self.runner.sandbox {
-            SandboxChoice::Off => None,
+            SandboxChoice::Unconfined => None,
             SandboxChoice::Required | SandboxChoice::BestEffort if self.gpu.is_cpu() => Some(access()),
             SandboxChoice::Required | SandboxChoice::BestEffort => Some(access().with_gpu()),
         }
@@ -238,6 +234,17 @@ impl Bench<'_> {
             processes: Some(PROCESSES),
         }
     }
+}
+
+/// Refuses a system that lacks a protection.
+fn demand(protections: &Protections) -> Result<(), RunnerError> {
+    if protections.is_complete() {
+        return Ok(());
+    }
+    Err(RunnerError::Missing(format!(
+        "the mission says `sandbox: required`, and this system would run kernels {protections}; mend that, or say \
+         `sandbox: best_effort`"
+    )))
 }
 
 /// Returns three quarters of the machine's memory: the rest is for the system, this program and the other processes.
@@ -316,6 +323,19 @@ impl From<SandboxError> for RunnerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::{Missing, Protection};
+
+    #[test]
+    fn a_required_sandbox_that_lacks_something_is_refused_by_the_name_of_what_is_missing() {
+        let mut protections = Protections { had: Vec::new(), missing: Vec::new() };
+        assert!(demand(&protections).is_ok());
+        let reason = "it needs a newer kernel".to_owned();
+        protections.missing.push(Missing { protection: Protection::Signals, reason });
+        let error = demand(&protections).unwrap_err();
+        assert!(matches!(error, RunnerError::Missing(_)));
+        let text = error.to_string();
+        assert!(text.contains("without signals (it needs a newer kernel)") && text.contains("best_effort"), "{text}");
+    }
 
     #[test]
     fn a_command_line_reads_back_as_the_same_words() {

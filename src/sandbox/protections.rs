@@ -88,11 +88,11 @@ impl Protections {
         })
     }
 
-    /// Returns what holds where the mission turns confinement off: the supervisor, its limits and the environment.
-    pub fn off() -> Self {
+    /// Returns what holds where the mission wants no confinement: the supervisor, its limits and the environment.
+    pub fn unconfined() -> Self {
         Self::sorted(|protection| match protection {
             Protection::Processes | Protection::Environment => Ok(()),
-            _ => Err("the mission says `sandbox: off`".to_owned()),
+            _ => Err("the mission says `sandbox: unconfined`".to_owned()),
         })
     }
 
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn each_protection_is_either_had_or_missing_with_a_reason() {
-        for protections in [Protections::probe(), Protections::off()] {
+        for protections in [Protections::probe(), Protections::unconfined()] {
             let missing = protections.missing.iter().map(|missing| missing.protection);
             let mut all: Vec<_> = protections.had.iter().copied().chain(missing).collect();
             all.sort_by_key(|protection| Protection::ALL.iter().position(|known| known == protection));

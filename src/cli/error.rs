@@ -5,6 +5,7 @@ use std::io;
 
 use super::exit::Exit;
 use crate::harness::HarnessError;
+use crate::runner::RunnerError;
 use crate::session::SessionError;
 
 /// An error of a command.
@@ -46,6 +47,7 @@ impl From<SessionError> for CliError {
             SessionError::Model(error) if error.is_environment() => Exit::Environment,
             SessionError::Fold { .. } => Exit::Internal,
             _ if io.is_some_and(is_environment) => Exit::Environment,
+            SessionError::Runner(RunnerError::Missing(_)) => Exit::Environment,
             SessionError::File(_)
             | SessionError::Runner(_)
             | SessionError::Io { .. }

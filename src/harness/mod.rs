@@ -6,8 +6,13 @@ mod duel;
 mod result;
 mod contract;
 pub mod native;
+mod lexer;
+mod wires;
+mod tripwire;
 mod open;
 
 pub use api::*;
 pub use job::*;
 pub use open::open;
+pub use tripwire::{Language, Tripped, tripped};
+pub use wires::Act;

@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::choice::{ModelChoice, RunnerChoice};
+use super::choice::{ModelChoice, RunnerChoice, SandboxChoice};
 use super::units::{Dollars, Fraction, Speedup, Text, Wall};
 use crate::protocol::{Budget, Deploy, MetricName, Micros};
 
@@ -21,6 +21,7 @@ pub(super) struct FrontMatter {
     pub(super) gpu: Option<Text>,
     pub(super) runner: RunnerChoice,
     pub(super) model: ModelChoice,
+    pub(super) sandbox: SandboxChoice,
     pub(super) budget: BudgetMap,
     pub(super) min_improvement: Option<Fraction>,
     pub(super) forbidden: Vec<Text>,

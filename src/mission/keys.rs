@@ -26,6 +26,7 @@ const KEYS: &[Key] = &[
     ("gpu", "a device's name such as B200, or cpu"),
     ("runner", "local, slurm or modal"),
     ("model", "tuner, openai:NAME or replay:PATH"),
+    ("sandbox", "required, best_effort or unconfined"),
     ("budget", "a map with iterations, wall, tokens, usd, no_progress, infra_failures and idle_turns, each optional"),
     ("budget.iterations", COUNT),
     ("budget.wall", "a time with its unit, such as 10h, 90m, 45s or 1h30m"),

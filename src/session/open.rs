@@ -14,7 +14,7 @@ use super::wish::StopFlag;
 use crate::harness;
 use crate::mission::{Mission, ModelChoice, RunnerChoice};
 use crate::model::{Ledgered, Limits, Model, OpenAi, Recording, Replay, Settings, Surroundings, Tuner, with_tuner};
-use crate::protocol::{Gpu, Patience, RunId, Tool};
+use crate::protocol::{Patience, RunId, Tool};
 use crate::report::Observer;
 use crate::runner::{Local, Runner};
 use crate::tools;
@@ -111,7 +111,7 @@ fn parts(
     harness.supports(gpu)?;
     Ok(Parts {
         harness,
-        runner: open_runner(mission.runner, &options.agent, folder, gpu)?,
+        runner: open_runner(&mission, &options.agent, folder)?,
         model: open_model(&mission, root, asking)?,
         patience: Patience::default(),
         observer: (options.observer)(folder),
@@ -152,14 +152,18 @@ fn free_run_id(artifacts: &Path, kernel: &Path) -> RunId {
         .unwrap_or_default()
 }
 
-fn open_runner(choice: RunnerChoice, agent: &Path, folder: &Path, gpu: &Gpu) -> Result<Box<dyn Runner>, SessionError> {
-    match choice {
+fn open_runner(mission: &Mission, agent: &Path, folder: &Path) -> Result<Box<dyn Runner>, SessionError> {
+    let gpu = &mission.terms.gpu;
+    match mission.runner {
         // The result proves which device it is; without any driver the night need not begin.
         RunnerChoice::Local if !gpu.is_cpu() && !Path::new("/dev/nvidiactl").exists() => {
             Err(SessionError::MissingDevice { gpu: gpu.clone() })
         }
-        RunnerChoice::Local => Ok(Box::new(Local::new(agent.to_path_buf(), folder.join("stage")))),
-        RunnerChoice::Slurm | RunnerChoice::Modal => Err(SessionError::Unsupported(format!(
+        RunnerChoice::Local => {
+            let local = Local::new(agent.to_path_buf(), folder.join("stage"));
+            Ok(Box::new(local.confined(mission.sandbox)?))
+        }
+        choice @ (RunnerChoice::Slurm | RunnerChoice::Modal) => Err(SessionError::Unsupported(format!(
             "the runner {choice} is not part of this program yet; use `runner: local`"
         ))),
     }

@@ -8,6 +8,7 @@ use super::judge::{Reading, Readings, Texts, Yardstick, judge};
 use crate::harness::{BlockResult, Failure, Harness, HarnessError, JobOutput, Part, Request};
 use crate::protocol::{ContentHash, Effort, InfraFailure, Outcome, Profile};
 use crate::runner::{Progress, Runner, RunnerError};
+use crate::sandbox::Protections;
 
 /// The bench: what measures, where, and by which measure.
 pub struct Bench {
@@ -51,6 +52,8 @@ pub struct Measured {
     pub readings: Readings,
     /// The time of the runner, waiting for the device included.
     pub elapsed: Duration,
+    /// What kept the processes from everything else, where the runner knows.
+    pub protections: Option<Protections>,
 }
 
 /// A measurement that no repetition will bring about.
@@ -106,13 +109,13 @@ pub async fn measure(
     let elapsed = begun.elapsed();
     let readings = read_all(bench.harness.as_ref(), &output, job.blocks.len());
     let outcome = judge(&bench.yardstick, order.texts(), &readings);
-    Ok(Measured { outcome, output, readings, elapsed })
+    Ok(Measured { outcome, output, readings, elapsed, protections: bench.runner.protections() })
 }
 
 fn not_run(bench: &Bench, order: Order<'_>, failure: Failure, begun: Instant) -> Measured {
     let readings = Readings { failure: Some(failure), ..Readings::default() };
     let outcome = judge(&bench.yardstick, order.texts(), &readings);
-    Measured { outcome, output: JobOutput::default(), readings, elapsed: begun.elapsed() }
+    Measured { outcome, output: JobOutput::default(), readings, elapsed: begun.elapsed(), protections: None }
 }
 
 /// Reads what the processes left, up to the first failure.

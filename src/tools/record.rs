@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::judge::Readings;
 use super::measure::{Measured, Order};
 use crate::artifact::{self, Artifact, ArtifactError, Header, Mode, ResultObject, Written};
-use crate::harness::Exit;
+use crate::harness::{self, Exit, Language};
 use crate::protocol::{ContentHash, Effort, Gpu, Outcome};
 use crate::workspace::{Workspace, WorkspaceError};
 
@@ -67,6 +67,12 @@ pub fn write(
     if let Outcome::Measured { device, .. } = &measured.outcome {
         extra.push(("device".to_owned(), device.name.clone()));
     }
+    if let Some(shown) = tripwires(context, &text) {
+        extra.push(("tripwires".to_owned(), shown));
+    }
+    if let Some(protections) = &measured.protections {
+        extra.push(("sandbox".to_owned(), protections.to_string()));
+    }
     let artifact = Artifact {
         header: Header {
             timestamp_utc: context.started,
@@ -91,6 +97,14 @@ pub fn write(
     };
     artifact::write_result(path, &result)?;
     Ok(artifact::write(path, &artifact)?)
+}
+
+/// Returns the tripwires that the kernel trips, for whoever reads the artifact; `None` where it trips none.
+fn tripwires(context: &Context<'_>, text: &str) -> Option<String> {
+    let language = Language::of(context.workspace.kernel_path())?;
+    let tripped = harness::tripped(language, "", text);
+    let words: Vec<_> = tripped.iter().map(|tripped| format!("{} ({})", tripped.name, tripped.word)).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// Returns the command line that measures the same text again, by hand. What it is compared with is named by its hash.

@@ -285,6 +285,16 @@ fn a_key_that_the_endpoint_repeats_is_shown_nowhere() {
         let error = format!("{:?}", once(&settings(&endpoint.url, Api::Chat)).unwrap_err());
         assert!(!error.contains("night") && error.contains("[key]"), "{code}: {error}");
     }
+    // Where a message is cut to its length, no part of the key stays behind.
+    for length in 240..310 {
+        let long = json!({"error": {"message": format!("{}{KEY}", "x".repeat(length)), "code": 500}}).to_string();
+        let stream = [stream_head(), event(&long)];
+        for steps in [status(500, &[], &long), json_body(&json!(long)), stream.to_vec()] {
+            let endpoint = Endpoint::always(move |_| steps.clone());
+            let fault = Desk::new(&settings(&endpoint.url, Api::Chat)).fault();
+            assert!(!fault.message.contains("sk-"), "{}", fault.message);
+        }
+    }
     let endpoint = Endpoint::always(|asked| {
         let mut answer = Answer::call("edit-kernel", json!({"change": format!("with {KEY}"), KEY: [KEY]}));
         answer.calls.push((KEY.to_owned(), json!(format!("{{{KEY}"))));

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::chat;
 use super::events::Events;
+use super::key::Key;
 use super::reply::Reply;
 use super::responses;
 use super::settings::Api;
@@ -16,6 +17,8 @@ const MOST_WHOLE: usize = 4 * 1024 * 1024;
 const MOST_STREAM: usize = 64 * 1024 * 1024;
 /// The most that a stream may say, in bytes.
 const MOST_SAID: usize = 2 * 1024 * 1024;
+/// The most that a message is made from, in bytes.
+const MOST_QUOTED: usize = 64 * 1024;
 
 /// Whether there is more to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,8 @@ enum Form {
 /// A body on its way.
 #[derive(Debug)]
 pub(super) struct Body {
+    /// Hidden before anything is cut to length: a part of it would not be found.
+    key: Key,
     assembly: Assembly,
     form: Form,
     read: usize,
@@ -81,13 +86,13 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// Returns the body of an answer through `api`, of which nothing has come.
-    pub(super) fn new(api: Api) -> Self {
+    /// Returns the body of an answer through `api`, of which nothing has come. `key` is hidden where the answer repeats it.
+    pub(super) fn new(api: Api, key: Key) -> Self {
         let assembly = match api {
             Api::Chat => Assembly::Chat(chat::Assembly::default()),
             Api::Responses => Assembly::Responses(responses::Assembly::default()),
         };
-        Self { assembly, form: Form::Unknown, read: 0, done: false, overlong: false }
+        Self { key, assembly, form: Form::Unknown, read: 0, done: false, overlong: false }
     }
 
     /// Takes in a piece.
@@ -102,7 +107,7 @@ impl Body {
                 Some(b'{') => self.form = Form::Whole(Vec::new()),
                 // The fields of an event, a comment, or a byte order mark before them.
                 Some(b'd' | b'e' | b'i' | b'r' | b':' | 0xef) => self.form = Form::Stream(Events::default()),
-                Some(_) => return Err(garbled(piece)),
+                Some(_) => return Err(garbled(piece, &self.key)),
             }
         }
         match &mut self.form {
@@ -132,7 +137,8 @@ impl Body {
         if data.is_empty() {
             return Ok(More::Wanted);
         }
-        let event: Value = serde_json::from_str(data).map_err(|_| garbled(data.as_bytes()))?;
+        let mut event: Value = serde_json::from_str(data).map_err(|_| garbled(data.as_bytes(), &self.key))?;
+        self.key.hide_in(&mut event);
         self.assembly.take(&event)?;
         let is_last = matches!(self.assembly, Assembly::Responses(_)) && self.assembly.is_finished();
         Ok(if is_last { More::Enough } else { More::Wanted })
@@ -172,21 +178,22 @@ impl Body {
     }
 
     fn whole(&mut self, text: &[u8]) -> Result<(), Trouble> {
-        let answer: Value = serde_json::from_slice(text).map_err(|error| match error.is_eof() {
+        let mut answer: Value = serde_json::from_slice(text).map_err(|error| match error.is_eof() {
             true => Trouble::fault(FaultKind::CutOff, "the answer ends in the middle"),
-            false => garbled(text),
+            false => garbled(text, &self.key),
         })?;
+        self.key.hide_in(&mut answer);
         self.assembly.take(&answer)?;
         if !self.assembly.is_finished() {
-            return Err(garbled(text));
+            return Err(garbled(text, &self.key));
         }
         Ok(())
     }
 }
 
-fn garbled(text: &[u8]) -> Trouble {
-    let text = String::from_utf8_lossy(text.get(..2000).unwrap_or(text));
-    Trouble::fault(FaultKind::Garbled, format!("what came is no answer: {}", excerpt(&text)))
+fn garbled(text: &[u8], key: &Key) -> Trouble {
+    let text = String::from_utf8_lossy(text.get(..MOST_QUOTED).unwrap_or(text));
+    Trouble::fault(FaultKind::Garbled, format!("what came is no answer: {}", excerpt(&key.hide(&text))))
 }
 
 #[cfg(test)]
@@ -194,7 +201,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Reply, Trouble> {
-        let mut body = Body::new(Api::Chat);
+        let mut body = Body::new(Api::Chat, Key::default());
         for piece in text.as_bytes().chunks(7) {
             if body.push(piece)? == More::Enough {
                 break;
@@ -236,14 +243,14 @@ mod tests {
     #[test]
     fn more_than_anybody_reads_is_not_read() {
         let event = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n", "x".repeat(100_000));
-        let mut body = Body::new(Api::Chat);
+        let mut body = Body::new(Api::Chat, Key::default());
         let mut pieces = 0;
         while body.push(event.as_bytes()).unwrap() == More::Wanted {
             pieces += 1;
         }
         assert_eq!(pieces, MOST_SAID / 100_000);
         assert!(body.end().unwrap().overlong);
-        let mut body = Body::new(Api::Chat);
+        let mut body = Body::new(Api::Chat, Key::default());
         while body.push(b"{\"choices\":[{\"message\":{\"content\":\"x").unwrap() == More::Wanted {}
         assert!(body.end().unwrap().overlong);
     }

@@ -45,7 +45,8 @@ impl Endpoint {
             OpenAiError::Unreachable(format!("no HTTP client can be made on this machine: {}", chain(&error)))
         })?;
         let config = OpenAIConfig::new().with_api_base(&settings.base_url).with_api_key(settings.key.expose());
-        let transport = Transport { http: http.clone(), api: settings.api, stall: settings.stall };
+        let transport =
+            Transport { http: http.clone(), api: settings.api, key: settings.key.clone(), stall: settings.stall };
         let client = Client::build(http, config).with_http_service(transport);
         Ok(Self { settings, client, streams: true, warned: false, refusals: 0, ruled_out: None })
     }
@@ -75,7 +76,7 @@ impl Endpoint {
                 Api::Responses => responses::request(settings, messages, tools, self.streams),
             };
             match self.send(&body).await {
-                Err(Trouble::NoStream(message)) if self.streams => {
+                Err(Trouble::Refused { what: Refused::Stream, message }) if self.streams => {
                     tracing::info!("{} does not stream, and is asked for whole answers: {message}", self.name());
                     self.streams = false;
                 }
@@ -126,7 +127,7 @@ impl Endpoint {
     /// Takes note of a refusal. Returns whether the model may be asked again.
     pub(super) fn refused(&mut self, what: Refused, message: &str) -> bool {
         self.refusals += 1;
-        if what == Refused::Request && self.refusals < MOST_REFUSALS {
+        if matches!(what, Refused::Request | Refused::Stream) && self.refusals < MOST_REFUSALS {
             return true;
         }
         self.ruled_out = Some(format!("{}: {message}", self.name()));

@@ -72,7 +72,6 @@ impl OpenAi {
                 )))
             }
             Err(Trouble::Fault { kind, message, retry_after_ms }) => Err(fault(kind, message, retry_after_ms)),
-            Err(Trouble::NoStream(message)) => Err(fault(FaultKind::Server, message, None)),
             Err(Trouble::Refused { what, message }) => {
                 if endpoint.refused(what, &message) {
                     Err(fault(FaultKind::Garbled, message, None))

@@ -78,9 +78,7 @@ async fn probe_one(settings: &Settings, tools: &[Value], patience: Patience) -> 
         Some(Trouble::Fault { kind: FaultKind::TooLong, message, .. }) => Err(OpenAiError::Settings(format!(
             "{at}: {message}; its context does not even hold the tools: use a model or a server with a longer one"
         ))),
-        Some(Trouble::Refused { message, .. } | Trouble::NoStream(message)) => {
-            Err(OpenAiError::Settings(format!("{at}: {message}")))
-        }
+        Some(Trouble::Refused { message, .. }) => Err(OpenAiError::Settings(format!("{at}: {message}"))),
         // It is there, and busy: a run waits for it.
         Some(Trouble::Fault { .. }) | None => Ok(()),
     }

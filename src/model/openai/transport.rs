@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
 use super::body::{Body, More};
+use super::key::Key;
 use super::reply::Reply;
 use super::settings::Api;
 use super::trouble::Trouble;
@@ -29,6 +30,7 @@ const AFTERWARDS: Duration = Duration::from_secs(5);
 pub(super) struct Transport {
     pub(super) http: reqwest::Client,
     pub(super) api: Api,
+    pub(super) key: Key,
     /// The longest silence.
     pub(super) stall: Duration,
 }
@@ -60,7 +62,7 @@ impl Transport {
     }
 
     async fn read(&self, mut response: reqwest::Response) -> Result<Reply, Trouble> {
-        let mut body = Body::new(self.api);
+        let mut body = Body::new(self.api, self.key.clone());
         loop {
             let patience = if body.is_whole() { AFTERWARDS.min(self.stall) } else { self.stall };
             match tokio::time::timeout(patience, response.chunk()).await {
@@ -90,7 +92,7 @@ impl Transport {
             body.extend_from_slice(&piece);
         }
         body.truncate(MOST_REFUSAL);
-        let body = String::from_utf8_lossy(&body);
+        let body = self.key.hide(&String::from_utf8_lossy(&body));
         // So OpenAI says that a model thought for as long as it may speak.
         if status == 400 && body.contains("model output limit was reached") {
             return Ok(Reply { truncated: true, ..Reply::default() });

@@ -21,9 +21,6 @@ pub(super) enum Trouble {
         /// The endpoint's own wish.
         retry_after_ms: Option<u64>,
     },
-    /// The endpoint does not stream.
-    #[error("{0}")]
-    NoStream(String),
     /// The endpoint does not serve this model, this key or this request.
     #[error("{message}")]
     Refused {
@@ -43,6 +40,8 @@ pub(super) enum Refused {
     Account,
     /// The model's name or the address.
     Address,
+    /// To stream.
+    Stream,
     /// The request's form.
     Request,
 }
@@ -53,7 +52,7 @@ impl Refused {
             Self::Key => "check the key (`api_key_env`, `api_key_file`) and its rights",
             Self::Account => "check the account's balance and quota",
             Self::Address => "check the model's `name` and `base_url`",
-            Self::Request => {
+            Self::Stream | Self::Request => {
                 "the endpoint does not take such a request; check the model's settings, and whether it takes tools"
             }
         }
@@ -75,7 +74,6 @@ impl Trouble {
             Self::Fault { kind, message, retry_after_ms } => {
                 Self::Fault { kind, message: change(message), retry_after_ms }
             }
-            Self::NoStream(message) => Self::NoStream(change(message)),
             Self::Refused { what, message } => Self::Refused { what, message: change(message) },
         }
     }
@@ -93,7 +91,7 @@ impl Trouble {
             429 => fault(FaultKind::RateLimited),
             413 => fault(FaultKind::TooLong),
             400 | 422 | 500 if has(&TOO_LONG) => fault(FaultKind::TooLong),
-            400 | 405 | 406 | 415 | 422 | 501 if speaks_of_streams(&low) => Self::NoStream(said),
+            400 | 405 | 406 | 415 | 422 | 501 if speaks_of_streams(&low) => Self::refused(Refused::Stream, &said),
             300..400 | 404 => Self::refused(Refused::Address, &said),
             400 | 422 if has(&UNKNOWN_MODEL) => Self::refused(Refused::Address, &said),
             408 | 409 | 425 | 500.. => fault(FaultKind::Server),
@@ -151,7 +149,6 @@ mod tests {
     fn kind(trouble: &Trouble) -> String {
         match trouble {
             Trouble::Fault { kind, .. } => format!("{kind:?}"),
-            Trouble::NoStream(_) => "NoStream".to_owned(),
             Trouble::Refused { what, .. } => format!("{what:?}"),
         }
     }
@@ -175,8 +172,8 @@ mod tests {
             (400, r#"{"error":{"code":"context_length_exceeded"}}"#, "TooLong"),
             (400, "the request exceeds the available context size", "TooLong"),
             (400, r#"{"error":{"message":"unknown model x"}}"#, "Address"),
-            (400, "stream is not supported with tools", "NoStream"),
-            (422, "extra inputs: stream_options", "NoStream"),
+            (400, "stream is not supported with tools", "Stream"),
+            (422, "extra inputs: stream_options", "Stream"),
             (400, "upstream says no", "Request"),
             (400, "bad field", "Request"),
         ] {

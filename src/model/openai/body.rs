@@ -8,7 +8,7 @@ use super::key::Key;
 use super::reply::Reply;
 use super::responses;
 use super::settings::Api;
-use super::trouble::{Trouble, excerpt};
+use super::trouble::{Refused, Trouble, excerpt};
 use crate::protocol::FaultKind;
 
 /// The most that is read of an answer in one piece, and of one event, in bytes: a whole kernel of 1 MiB fits, escaped.
@@ -156,7 +156,11 @@ impl Body {
     pub(super) fn end(mut self) -> Result<Reply, Trouble> {
         if !self.overlong {
             match std::mem::replace(&mut self.form, Form::Unknown) {
-                Form::Unknown => return Err(Trouble::fault(FaultKind::Garbled, "the answer has no body")),
+                // Servers whose stream fails at its first event answer so, and whole answers may still work.
+                Form::Unknown => {
+                    let (what, message) = (Refused::Stream, "the answer has no body".to_owned());
+                    return Err(Trouble::Refused { what, message });
+                }
                 Form::Whole(text) => self.whole(&text)?,
                 Form::Stream(mut events) => {
                     // What the connection broke off in the middle of an event is no event.

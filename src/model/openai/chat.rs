@@ -41,10 +41,10 @@ fn message(message: &Message) -> Value {
         Message::System { text } => json!({"role": "system", "content": text}),
         Message::User { text } => json!({"role": "user", "content": text}),
         Message::Assistant { text, calls } if calls.is_empty() => json!({"role": "assistant", "content": text}),
+        // Empty words are sent as such: some servers refuse a conversation with `null` in their place.
         Message::Assistant { text, calls } => {
-            let content = if text.is_empty() { Value::Null } else { json!(text) };
             let calls: Vec<Value> = calls.iter().map(call).collect();
-            json!({"role": "assistant", "content": content, "tool_calls": calls})
+            json!({"role": "assistant", "content": text, "tool_calls": calls})
         }
         Message::Tool { call, text } => json!({"role": "tool", "tool_call_id": call, "content": text}),
     }

@@ -80,6 +80,9 @@ impl Endpoint {
                     tracing::info!("{} does not stream, and is asked for whole answers: {message}", self.name());
                     self.streams = false;
                 }
+                Err(Trouble::Refused { what: Refused::Stream, message }) => {
+                    return Err(Trouble::fault(FaultKind::Garbled, message));
+                }
                 answer => return answer.map(|reply| (reply, body.to_string().len())),
             }
         }

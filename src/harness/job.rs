@@ -42,6 +42,13 @@ pub struct Exec {
     pub result: Option<PathBuf>,
 }
 
+impl Exec {
+    /// Tells whether this is the worker that times a native kernel in its own process: it starts no other.
+    pub fn is_worker(&self) -> bool {
+        self.program == Program::Agent && self.args.first().is_some_and(|command| command == "worker")
+    }
+}
+
 /// One text's folder: its files, and the commands that build it, run once before the blocks.
 #[derive(Clone, Debug)]
 pub struct Stage {

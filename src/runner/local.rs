@@ -214,7 +214,10 @@ impl Bench<'_> {
     /// Returns what a process may reach: its stage's folder, and nothing else of what is the user's.
     fn access(&self, exec: &Exec, folder: &Folder, env: &BTreeMap<OsString, OsString>) -> Option<Access> {
         let home = std::env::home_dir();
-        let access = || Access::new(self.program(exec), env, folder.path(), home.as_deref());
+        let access = || {
+            let access = Access::new(self.program(exec), env, folder.path(), home.as_deref());
+            if exec.is_worker() { access.alone() } else { access }
+        };
         match self.runner.sandbox {
             SandboxChoice::Unconfined => None,
             SandboxChoice::Required | SandboxChoice::BestEffort if self.gpu.is_cpu() => Some(access()),

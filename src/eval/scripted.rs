@@ -17,6 +17,7 @@ use crate::harness::{
 };
 use crate::protocol::{ContentHash, Device, Gpu, InfraFailure, KernelFailure, Micros};
 use crate::runner::{LocalFuture, Progress, Runner, RunnerError};
+use crate::stats::Ranking;
 
 const DEVICE: &str = "cpu (scripted)";
 const WRONG_DEVICE: &str = "NVIDIA B200 (scripted)";
@@ -177,6 +178,14 @@ impl Harness for ScriptedHarness {
 
     fn files(&self) -> Vec<PathBuf> {
         self.0.files()
+    }
+
+    fn description(&self) -> Option<&str> {
+        self.0.description()
+    }
+
+    fn ranking(&self) -> Ranking {
+        self.0.ranking()
     }
 
     fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError> {

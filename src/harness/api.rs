@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::job::{BlockResult, Job, Ran};
 use crate::protocol::{ContentHash, Effort, Gpu, InfraFailure, KernelFailure};
+use crate::stats::Ranking;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -66,6 +67,16 @@ pub trait Harness: Send + Sync {
 
     /// Returns the files that a model may read, as absolute paths, the harness's own file first.
     fn files(&self) -> Vec<PathBuf>;
+
+    /// Returns what the harness says of its problem, for the model; most say nothing.
+    fn description(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns how the metrics of its cases become one.
+    fn ranking(&self) -> Ranking {
+        Ranking::default()
+    }
 
     /// Tells whether this harness can measure on `gpu`; an error says why not and what would help.
     fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError>;

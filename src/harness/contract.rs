@@ -112,7 +112,7 @@ impl Harness for Contract {
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
-        duel::job(request, |role, kernel| Ok(self.stage(role, kernel)), |seed| Ok(self.exec(request, seed)))
+        duel::job(request, |role, kernel| Ok(self.stage(role, kernel)), |_, seed| Ok(self.exec(request, seed)))
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {

@@ -4,7 +4,10 @@ mod api;
 mod job;
 mod duel;
 mod result;
+mod device;
+pub mod launch;
 mod contract;
+mod gpumode;
 pub mod native;
 mod open;
 

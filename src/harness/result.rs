@@ -129,7 +129,7 @@ pub(super) fn clip(text: &str) -> String {
     }
 }
 
-fn signal_name(signal: i32) -> String {
+pub(super) fn signal_name(signal: i32) -> String {
     let name = match signal {
         4 => "SIGILL (illegal instruction)",
         6 => "SIGABRT (abort)",

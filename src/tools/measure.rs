@@ -9,7 +9,7 @@ use crate::protocol::{
     CaseFigure, ContentHash, Device, Effort, Gpu, InfraFailure, MetricName, Micros, Outcome, Profile, Side,
 };
 use crate::runner::{Progress, Runner, RunnerError};
-use crate::stats;
+use crate::stats::{self, Ranking};
 
 /// The bench: what measures, where, and by which measure.
 pub struct Bench {
@@ -145,8 +145,9 @@ fn judge(bench: &Bench, order: Order<'_>, blocks: &[(Role, BlockResult)]) -> Out
         }
     }
     let of = |role| blocks.iter().filter(move |(of, _)| *of == role).map(|(_, block)| block).collect::<Vec<_>>();
-    let sides = side(bench.metric, order.candidate, &of(Role::Candidate)).and_then(|candidate| {
-        let incumbent = order.incumbent.map(|text| side(bench.metric, text, &of(Role::Incumbent))).transpose()?;
+    let measure = Measure { metric: bench.metric, ranking: bench.harness.ranking() };
+    let sides = side(measure, order.candidate, &of(Role::Candidate)).and_then(|candidate| {
+        let incumbent = order.incumbent.map(|text| side(measure, text, &of(Role::Incumbent))).transpose()?;
         Ok((candidate, incumbent))
     });
     let (candidate, incumbent) = match sides {
@@ -174,7 +175,14 @@ pub fn is_on(gpu: &Gpu, device: &Device) -> bool {
     name.split(|c: char| !c.is_alphanumeric()).any(|word| word == wanted) || name == wanted
 }
 
-fn side(metric: MetricName, text: &[u8], blocks: &[&BlockResult]) -> Result<Side, String> {
+/// By which measure a side's blocks become one figure.
+#[derive(Clone, Copy, Debug)]
+struct Measure {
+    metric: MetricName,
+    ranking: Ranking,
+}
+
+fn side(measure: Measure, text: &[u8], blocks: &[&BlockResult]) -> Result<Side, String> {
     let bad = |error: crate::protocol::BadMicros| error.to_string();
     let mut figures: Vec<Vec<Micros>> = Vec::new();
     let mut totals = Vec::new();
@@ -182,9 +190,9 @@ fn side(metric: MetricName, text: &[u8], blocks: &[&BlockResult]) -> Result<Side
         let cases: Vec<Micros> = block
             .cases
             .iter()
-            .map(|case| stats::case_metric(metric, &case.time_us).map_err(bad))
+            .map(|case| stats::case_metric(measure.metric, &case.time_us).map_err(bad))
             .collect::<Result<_, _>>()?;
-        totals.push(stats::over_cases(&cases).map_err(bad)?);
+        totals.push(stats::over_cases(measure.ranking, &cases).map_err(bad)?);
         figures.push(cases);
     }
     let ids: Vec<&str> =

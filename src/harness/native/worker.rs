@@ -12,8 +12,8 @@ use super::bench::{Bench, Fault, Pair};
 use super::cache::Evictor;
 use super::library::Entry;
 use super::spec::{Secrets, Spec};
+use crate::harness::device;
 use crate::harness::result::{ResultCase, ResultObject};
-use crate::protocol::Device;
 
 /// The libraries in the stage's folder.
 pub(super) const KERNEL: &str = "kernel.so";
@@ -76,7 +76,7 @@ fn run(path: &Path) -> Result<(), WorkerError> {
         kernel: Entry::load(&path.with_file_name(KERNEL))?,
     };
     let object = ResultObject {
-        device: device(),
+        device: device::host(),
         cases: measure(&pair, &spec, secrets.seed)?,
         harness: spec.harness,
         nonce: Some(secrets.nonce),
@@ -102,12 +102,4 @@ fn measure(pair: &Pair, spec: &Spec, seed: u64) -> Result<Vec<ResultCase>, Worke
         }
     }
     Ok(cases)
-}
-
-/// Returns the host's processor, by its model's name.
-fn device() -> Device {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let model = model.map_or(env::consts::ARCH, |(_, name)| name.trim());
-    Device { name: format!("cpu ({model})"), compute_capability: None }
 }

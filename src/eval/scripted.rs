@@ -202,7 +202,7 @@ impl Harness for ScriptedHarness {
         match said.map_err(|error| no_result(error.to_string()))? {
             Said::Time { us, device } => {
                 let us = Micros::new(us).map_err(|error| no_result(error.to_string()))?;
-                let cases = vec![CaseResult { id: "scripted".to_owned(), time_us: vec![us] }];
+                let cases = vec![CaseResult { id: "scripted".to_owned(), time_us: vec![us], mean_us: None }];
                 Ok(Some(BlockResult { device: Device { name: device, compute_capability: None }, cases }))
             }
             Said::Failed(failure, message) => Err(Failure::Kernel(failure, message)),

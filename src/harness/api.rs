@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::job::{BlockResult, Job, Ran};
+use super::job::{BlockResult, Job, Ran, Role};
 use crate::protocol::{ContentHash, Effort, Gpu, InfraFailure, KernelFailure};
 use crate::stats::Ranking;
 
@@ -23,6 +23,16 @@ pub struct Request<'a> {
     pub incumbent: Option<&'a [u8]>,
     /// From which the harness derives the inputs of every block. Fresh for each measurement, unknown to the kernel before.
     pub seed: u64,
+}
+
+impl<'a> Request<'a> {
+    /// Returns the text of `role`; none for an incumbent that is not asked for.
+    pub(super) fn text(&self, role: Role) -> &'a [u8] {
+        match role {
+            Role::Candidate => self.candidate,
+            Role::Incumbent => self.incumbent.unwrap_or_default(),
+        }
+    }
 }
 
 /// Why a process of a job is not a measurement.

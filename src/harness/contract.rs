@@ -1,15 +1,15 @@
-//! Any program as a harness: started in a stage folder beside the kernel, told the effort through its environment, it
-//! writes the result object to `AFTERHOURS_RESULT`.
+//! Any program as a harness: started in a folder beside the kernel, told the effort through its environment, it writes the
+//! result object to `AFTERHOURS_RESULT`, or prints PyGPUBench's lines.
 
 use std::path::{Path, PathBuf};
 
 use super::api::{Failure, Harness, HarnessError, Request};
-use super::job::{BlockResult, Exec, Job, Part, Program, Ran, Role, Stage};
-use super::result::{ResultObject, blame, ended_by_itself, no_result, with_stderr};
+use super::job::{BlockResult, Exec, Job, Part, Ran, Role};
+use super::launch::{Channel, Finding, Launcher, Start};
+use super::printed::Said;
+use super::result::{ResultObject, blame, no_result, with_stderr};
 use super::{duel, open};
 use crate::protocol::{ContentHash, Gpu, KernelFailure};
-
-const RESULT: &str = "result.json";
 
 /// What runs a harness, by its file's extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,30 +50,33 @@ pub(super) struct Contract {
     file_name: String,
     text: Vec<u8>,
     interpreter: Interpreter,
+    launcher: Launcher,
 }
 
 impl Contract {
     /// Reads the harness at the absolute path `path`. Its text is kept: a run measures with what it began with.
     pub(super) fn open(path: &Path, interpreter: Interpreter) -> Result<Self, HarnessError> {
         let file_name = open::file_name(path)?;
-        let reserved = interpreter.companions().iter().map(|(name, _)| *name).chain([interpreter.submission(), RESULT]);
+        let reserved = interpreter.companions().iter().map(|(name, _)| *name).chain([interpreter.submission()]);
         if reserved.into_iter().any(|name| name == file_name) {
             return Err(open::bad(path, "this name is taken in the stage folder; rename the harness"));
         }
-        Ok(Self { path: path.to_owned(), file_name, text: open::read(path)?, interpreter })
+        let launcher = Launcher::new().map_err(|message| open::bad(path, message))?;
+        Ok(Self { path: path.to_owned(), file_name, text: open::read(path)?, interpreter, launcher })
     }
 
-    fn stage(&self, role: Role, kernel: &[u8]) -> Stage {
+    /// Returns the files of a block's folder.
+    fn block_files(&self, kernel: &[u8]) -> Vec<(PathBuf, Vec<u8>)> {
         let companions =
             self.interpreter.companions().iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec()));
         let files = [
             (PathBuf::from(&self.file_name), self.text.clone()),
             (PathBuf::from(self.interpreter.submission()), kernel.to_vec()),
         ];
-        Stage { role, files: files.into_iter().chain(companions).collect(), build: Vec::new() }
+        files.into_iter().chain(companions).collect()
     }
 
-    fn exec(&self, request: &Request<'_>, seed: u64) -> Exec {
+    fn exec(&self, request: &Request<'_>, role: Role, seed: u64) -> Result<Exec, HarnessError> {
         let effort = request.effort;
         let stages: Vec<String> = duel::stage_repeats(request).iter().map(u32::to_string).collect();
         let env = [
@@ -82,14 +85,67 @@ impl Contract {
             ("PYGPUBENCH_EARLY_STOP_US", effort.early_stop_us.unwrap_or(0.0).to_string()),
             ("AFTERHOURS_PROFILE", request.profile.to_owned()),
             ("AFTERHOURS_SEED", seed.to_string()),
+            // What a kernel leaves in its home, where Python looks for modules of the user's, is not to run in a later block.
+            ("PYTHONNOUSERSITE", "1".to_owned()),
+            ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
         ];
-        Exec {
-            program: Program::Named(self.interpreter.program().to_owned()),
+        let start = Start {
+            gpu: request.gpu,
+            files: &self.block_files(request.text(role)),
+            program: self.interpreter.program(),
             args: vec![self.file_name.clone()],
-            env: env.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-            stdin: Vec::new(),
-            result: Some(PathBuf::from(RESULT)),
+            env: env.map(|(key, value)| (key.to_owned(), value)).into(),
+            channel: Channel::File,
+            timeout_seconds: None,
+        };
+        self.launcher.exec(start).map_err(|error| open::bad(&self.path, error.to_string()))
+    }
+
+    fn read_block(&self, ran: &Ran) -> Result<BlockResult, Failure> {
+        let finding = self.launcher.read(ran)?;
+        let code = finding.code;
+        let said = match self.interpreter {
+            Interpreter::Python => Said::parse(&finding.printed),
+            Interpreter::Shell => Said::Nothing,
+        };
+        let result = if finding.report.trim().is_empty() {
+            printed(ran.role, said, finding)
+        } else {
+            written(ran.role, &said, &finding)
+        };
+        match result {
+            Ok(Err(failure)) => Err(failure),
+            Ok(Ok(block)) if code == 0 => Ok(block),
+            Err(found) if code == 0 => Err(no_result(with_stderr(found, ran))),
+            // A failed case is believed whatever the exit code; a pass needs code 0 beside it.
+            Ok(Ok(_)) | Err(_) => Err(blame(
+                ran.role,
+                KernelFailure::Crash,
+                with_stderr(format!("the harness ended with exit code {code}"), ran),
+            )),
         }
+    }
+}
+
+/// What a block's evidence says, or why it is none.
+type Judged = Result<Result<BlockResult, Failure>, String>;
+
+/// Judges a result object. The lines beside it need not be there, and may not contradict it.
+fn written(role: Role, said: &Said, finding: &Finding) -> Judged {
+    let judged = ResultObject::parse(finding.report.as_bytes())?.judge(role);
+    match judged.as_ref().ok().and_then(|block| said.contradicts(&block.cases)) {
+        Some(contradiction) => Err(contradiction),
+        None => Ok(judged),
+    }
+}
+
+/// Judges printed lines; the device is the one that the machine names.
+fn printed(role: Role, said: Said, finding: Finding) -> Judged {
+    match said {
+        Said::Nothing => Err("the harness wrote no result to AFTERHOURS_RESULT".to_owned()),
+        Said::Unsound(message) => Err(format!("what the harness printed is not to be believed: {message}")),
+        Said::Failed(line) => Ok(Err(blame(role, KernelFailure::WrongAnswer, line))),
+        Said::Cases(cases) => Ok(Ok(BlockResult { device: finding.device?, cases })),
     }
 }
 
@@ -112,32 +168,17 @@ impl Harness for Contract {
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
-        duel::job(request, |role, kernel| Ok(self.stage(role, kernel)), |_, seed| Ok(self.exec(request, seed)))
+        duel::job(
+            request,
+            |role, kernel| Ok(Launcher::stage(role, &self.block_files(kernel))),
+            |role, seed| self.exec(request, role, seed),
+        )
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {
         match ran.part {
             Part::Build => Ok(None),
-            Part::Block(_) => read_block(ran).map(Some),
+            Part::Block(_) => self.read_block(ran).map(Some),
         }
-    }
-}
-
-/// A failed case is believed whatever the exit code; a pass needs code 0 beside it.
-fn read_block(ran: &Ran) -> Result<BlockResult, Failure> {
-    let code = ended_by_itself(ran)?;
-    let result = match &ran.result {
-        Some(bytes) => ResultObject::parse(bytes).map(|object| object.judge(ran.role)),
-        None => Err("the harness wrote no result to AFTERHOURS_RESULT".to_owned()),
-    };
-    match result {
-        Ok(Err(failure)) => Err(failure),
-        Ok(Ok(block)) if code == 0 => Ok(block),
-        Err(found) if code == 0 => Err(no_result(with_stderr(found, ran))),
-        Ok(Ok(_)) | Err(_) => Err(blame(
-            ran.role,
-            KernelFailure::Crash,
-            with_stderr(format!("the harness ended with exit code {code}"), ran),
-        )),
     }
 }

@@ -6,6 +6,7 @@ mod duel;
 mod result;
 mod device;
 pub mod launch;
+mod printed;
 mod contract;
 mod gpumode;
 pub mod native;

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::harness::{BlockResult, Failure, Harness, HarnessError, JobOutput, Part, Request, Role};
+use crate::harness::{BlockResult, CaseResult, Failure, Harness, HarnessError, JobOutput, Part, Request, Role};
 use crate::protocol::{
-    CaseFigure, ContentHash, Device, Effort, Gpu, InfraFailure, MetricName, Micros, Outcome, Profile, Side,
+    BadMicros, CaseFigure, ContentHash, Device, Effort, Gpu, InfraFailure, MetricName, Micros, Outcome, Profile, Side,
 };
 use crate::runner::{Progress, Runner, RunnerError};
 use crate::stats::{self, Ranking};
@@ -182,16 +182,22 @@ struct Measure {
     ranking: Ranking,
 }
 
+impl Measure {
+    fn of(self, case: &CaseResult) -> Result<Micros, BadMicros> {
+        match (self.metric, case.mean_us) {
+            (MetricName::MeanUs, Some(mean)) => Ok(mean),
+            (metric, _) => stats::case_metric(metric, &case.time_us),
+        }
+    }
+}
+
 fn side(measure: Measure, text: &[u8], blocks: &[&BlockResult]) -> Result<Side, String> {
-    let bad = |error: crate::protocol::BadMicros| error.to_string();
+    let bad = |error: BadMicros| error.to_string();
     let mut figures: Vec<Vec<Micros>> = Vec::new();
     let mut totals = Vec::new();
     for block in blocks {
-        let cases: Vec<Micros> = block
-            .cases
-            .iter()
-            .map(|case| stats::case_metric(measure.metric, &case.time_us).map_err(bad))
-            .collect::<Result<_, _>>()?;
+        let cases: Vec<Micros> =
+            block.cases.iter().map(|case| measure.of(case).map_err(bad)).collect::<Result<_, _>>()?;
         totals.push(stats::over_cases(measure.ranking, &cases).map_err(bad)?);
         figures.push(cases);
     }

@@ -6,7 +6,7 @@ use super::cases::{self, Case};
 use super::files::Source;
 use super::report::{Report, Unsound};
 use super::task::Task;
-use crate::harness::launch::{Finding, Launcher, Start};
+use crate::harness::launch::{Channel, Finding, Launcher, Start};
 use crate::harness::open::{self, bad, read};
 use crate::harness::result::{blame, no_result, with_stderr};
 use crate::harness::{
@@ -114,10 +114,6 @@ impl GpuMode {
     }
 
     fn exec(&self, request: &Request<'_>, role: Role, mode: Mode, seed: u64) -> Result<Exec, HarnessError> {
-        let kernel = match role {
-            Role::Candidate => request.candidate,
-            Role::Incumbent => request.incumbent.unwrap_or_default(),
-        };
         let timeouts = self.task.timeouts;
         let env = [
             // It is combined with each case's own seed into larger numbers, which must still fit a generator's.
@@ -128,16 +124,16 @@ impl GpuMode {
         ];
         let start = Start {
             gpu: request.gpu,
-            files: &self.staged(kernel),
+            files: &self.staged(request.text(role)),
             program: "python3",
             args: std::iter::once(self.task.main.clone()).chain(mode.args()).collect(),
             env: env.map(|(key, value)| (key.to_owned(), value)).into(),
-            descriptor: "POPCORN_FD",
-            timeout_seconds: match mode {
+            channel: Channel::Descriptor("POPCORN_FD".to_owned()),
+            timeout_seconds: Some(match mode {
                 Mode::Test => timeouts.test,
                 Mode::First | Mode::Benchmark => timeouts.benchmark,
                 Mode::Leaderboard => timeouts.ranked,
-            },
+            }),
         };
         self.launcher.exec(start).map_err(|error| bad(&self.path, error.to_string()))
     }
@@ -153,8 +149,9 @@ impl GpuMode {
     fn block(&self, ran: &Ran, mode: Mode, finding: Finding, report: &Report) -> Result<BlockResult, Failure> {
         let cases = self.cases(mode);
         let times = report.benchmarks(cases).map_err(|fault| unsound(ran, fault))?;
-        let case = |(case, us): (&Case, _)| CaseResult { id: case.0.clone(), time_us: vec![us] };
-        Ok(BlockResult { device: finding.device, cases: cases.iter().zip(times).map(case).collect() })
+        let case = |(case, us): (&Case, _)| CaseResult { id: case.0.clone(), time_us: vec![us], mean_us: None };
+        let device = finding.device.map_err(no_result)?;
+        Ok(BlockResult { device, cases: cases.iter().zip(times).map(case).collect() })
     }
 }
 

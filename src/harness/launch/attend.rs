@@ -1,6 +1,6 @@
-//! Runs a program to its end, listening to the descriptor that it reports to.
+//! Runs a program to its end, listening to what it reports and prints.
 
-use std::io::{self, PipeReader, Read};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -8,107 +8,128 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, mkfifoat, open};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::orders::{Ending, Orders};
+use super::ears::{Printed, Report};
+use super::orders::{Channel, Ending, Orders, RESULT_VARIABLE};
 
-/// Reports beyond this are cut, in bytes: no honest one comes near.
-const REPORT_BYTES: usize = 4 << 20;
+/// The named pipe of [`Channel::File`], in the block's folder.
+const PIPE: &str = "afterhours-result";
 
-/// What stays out of a program's environment: where this process's own answer goes.
-const RESULT_VARIABLE: &str = "AFTERHOURS_RESULT";
+/// A block without a time of its own has the job's.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Runs the program of `orders` in `folder`, and returns how it ended and what it reported.
-///
-/// The report is what came through a pipe, which nobody can take back: a kernel that writes to it can add to what the
-/// harness says, and no more. Whatever writes to it after the program's end is not heard.
-pub(super) fn attend(orders: &Orders, folder: &Path) -> io::Result<(Ending, Vec<u8>)> {
-    let (reader, writer) = io::pipe()?;
-    fcntl_setfl(&reader, fcntl_getfl(&reader)? | OFlags::NONBLOCK)?;
-    let mut child = start(orders, folder, writer.into())?;
-    let mut ears = Ears { reader, report: Vec::new(), open: true };
-    let end = Instant::now() + Duration::from_secs(orders.timeout_seconds.into());
-    let status = ears.listen(&mut child, end)?;
-    let ending = match status {
-        None => Ending::TimedOut(orders.timeout_seconds),
-        Some(status) => match (status.code(), status.signal()) {
-            (Some(code), _) => Ending::Code(code),
-            (None, signal) => Ending::Signal(signal.unwrap_or_default()),
-        },
-    };
-    Ok((ending, ears.report))
+/// What a program left.
+pub(super) struct Heard {
+    pub(super) ending: Ending,
+    /// What came through its channel.
+    pub(super) report: Vec<u8>,
+    /// What its own process printed, and none of its children; nothing where nobody asked for it.
+    pub(super) printed: Vec<u8>,
 }
 
-fn start(orders: &Orders, folder: &Path, writer: OwnedFd) -> io::Result<Child> {
+/// Runs the program of `orders` in `folder`.
+///
+/// Both ways to report are pipes, and what went into a pipe cannot be taken back: a kernel that writes to one can add to what
+/// the harness says, and no more. What is written after the program's end is not heard.
+pub(super) fn attend(orders: &Orders, folder: &Path) -> io::Result<Heard> {
     let mut command = Command::new(&orders.program);
     command
         .args(&orders.args)
         .envs(orders.env.iter().map(|(key, value)| (key, value)))
-        .env(&orders.descriptor, writer.as_raw_fd().to_string())
         .env_remove(RESULT_VARIABLE)
         .current_dir(folder)
         .stdin(Stdio::null())
         .process_group(0);
+    let (report, printed) = match &orders.channel {
+        Channel::Descriptor(variable) => (by_descriptor(&mut command, variable)?, None),
+        Channel::File => {
+            let path = folder.join(PIPE);
+            let report = by_name(&path)?;
+            command.env(RESULT_VARIABLE, path);
+            let (printed, theirs) = Printed::pair()?;
+            command.stdout(theirs);
+            (report, Some(printed))
+        }
+    };
+    let started = command.spawn();
+    // Our copies of the program's ends go with it.
+    drop(command);
+    let child = started
+        .map_err(|error| io::Error::new(error.kind(), format!("failed to start {}: {error}", orders.program)))?;
+    let seconds = orders.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+    let mut block = Block { child, report, printed, end: Instant::now() + seconds.unwrap_or(LONGEST) };
+    let status = block.listen()?;
+    let report = block.report.content();
+    let ending = match (status, &report) {
+        (_, None) => Ending::Overlong,
+        (None, _) => Ending::TimedOut(orders.timeout_seconds.unwrap_or_default()),
+        (Some(status), _) => match (status.code(), status.signal()) {
+            (Some(code), _) => Ending::Code(code),
+            (None, signal) => Ending::Signal(signal.unwrap_or_default()),
+        },
+    };
+    let printed = block.printed.map_or_else(Vec::new, Printed::content);
+    Ok(Heard { ending, report: report.unwrap_or_default(), printed })
+}
+
+/// Opens a pipe whose far end the program inherits.
+fn by_descriptor(command: &mut Command, variable: &str) -> io::Result<Report> {
+    let (reader, writer) = io::pipe()?;
+    fcntl_setfl(&reader, fcntl_getfl(&reader)? | OFlags::NONBLOCK)?;
+    command.env(variable, writer.as_raw_fd().to_string());
     // SAFETY: between fork and exec this only makes a system call; it neither allocates nor locks.
     unsafe { command.pre_exec(move || fcntl_setfd(&writer, FdFlags::empty()).map_err(Into::into)) };
-    command
-        .spawn()
-        .map_err(|error| io::Error::new(error.kind(), format!("failed to start {}: {error}", orders.program)))
+    Ok(Report::new(reader.into()))
 }
 
-/// The near end of the pipe, and what was heard.
-struct Ears {
-    reader: PipeReader,
-    report: Vec<u8>,
-    open: bool,
+/// Makes a named pipe. It is opened for both directions, so that it never seems to have ended.
+fn by_name(path: &Path) -> io::Result<Report> {
+    mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR)?;
+    let pipe: OwnedFd = open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Report::new(pipe))
 }
 
-impl Ears {
-    /// Listens until `child` has ended; `None` where it had to be killed at `end`.
-    fn listen(&mut self, child: &mut Child, end: Instant) -> io::Result<Option<ExitStatus>> {
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+/// A program under way.
+struct Block {
+    child: Child,
+    report: Report,
+    printed: Option<Printed>,
+    end: Instant,
+}
+
+impl Block {
+    /// Listens until the program has ended; `None` where it had to be killed because its time was over.
+    fn listen(&mut self) -> io::Result<Option<ExitStatus>> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = self.end.saturating_duration_since(Instant::now());
             let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
-            if self.open {
-                fds.push(PollFd::new(&self.reader, PollFlags::IN));
-            }
+            fds.extend(self.report.open().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+            fds.extend(
+                self.printed.as_ref().and_then(Printed::open).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+            );
             let ready = match poll(&mut fds, Some(&Timespec::try_from(left).map_err(|_| Errno::INVAL)?)) {
                 Err(Errno::INTR) => continue,
                 ready => ready?,
             };
             let ended = fds.first().is_some_and(|fd| !fd.revents().is_empty());
             drop(fds);
-            self.drain()?;
+            self.report.drain()?;
+            if let Some(printed) = &mut self.printed {
+                printed.drain(pid)?;
+            }
             if ended {
-                return child.wait().map(Some);
+                return self.child.wait().map(Some);
             }
             if ready == 0 {
-                child.kill()?;
-                child.wait()?;
+                self.child.kill()?;
+                self.child.wait()?;
                 return Ok(None);
             }
         }
-    }
-
-    /// Reads what there is. Beyond the bound it is read and forgotten, so that the program is never kept waiting.
-    fn drain(&mut self) -> io::Result<()> {
-        let mut buffer = [0; 1 << 16];
-        while self.open {
-            match self.reader.read(&mut buffer) {
-                Ok(0) => self.open = false,
-                Ok(count) => {
-                    let room = REPORT_BYTES.saturating_sub(self.report.len()).min(count);
-                    self.report.extend_from_slice(buffer.get(..room).unwrap_or_default());
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 }

@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use thiserror::Error;
 
-use super::attend::attend;
+use super::attend::{Heard, attend};
 use super::folder::{Fresh, fresh};
-use super::orders::{Answer, DeviceKind, Ending, Orders, UNABLE};
-use crate::harness::device::{self, DeviceError};
+use super::orders::{Answer, DeviceKind, Ending, Orders, RESULT_VARIABLE, UNABLE};
+use crate::harness::device;
 
 /// Orders are short: files are named in them, not carried.
 const MAX_ORDERS: u64 = 1 << 20;
@@ -24,8 +24,6 @@ enum LaunchError {
     NoResultPath,
     #[error("standard input has no orders: {0}")]
     Orders(#[from] serde_json::Error),
-    #[error("{0}")]
-    Device(#[from] DeviceError),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -39,7 +37,7 @@ pub fn main() -> ExitCode {
         Ok(Ending::Code(code)) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         Ok(Ending::Signal(signal)) => ExitCode::from(u8::try_from(signal.saturating_add(128)).unwrap_or(u8::MAX)),
         Ok(Ending::TimedOut(_)) => ExitCode::from(124),
-        Ok(Ending::Tampered(_)) => ExitCode::FAILURE,
+        Ok(Ending::Tampered(_) | Ending::Overlong) => ExitCode::FAILURE,
         Err(error) => {
             // Nobody is left to tell if this fails too; the exit code still says it.
             let _ = writeln!(io::stderr(), "launch: {error}");
@@ -51,20 +49,27 @@ pub fn main() -> ExitCode {
 fn run() -> Result<Ending, LaunchError> {
     // No kernel under this user may read the nonce out of this process, or write to its descriptors.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(io::Error::from)?;
-    let result = env::var_os("AFTERHOURS_RESULT").map(PathBuf::from).ok_or(LaunchError::NoResultPath)?;
+    let result = env::var_os(RESULT_VARIABLE).map(PathBuf::from).ok_or(LaunchError::NoResultPath)?;
     let mut text = Vec::new();
     io::stdin().take(MAX_ORDERS).read_to_end(&mut text)?;
     let orders: Orders = serde_json::from_slice(&text)?;
     let device = match orders.device {
-        DeviceKind::Host => device::host(),
-        DeviceKind::Cuda => device::cuda()?,
+        DeviceKind::Host => Ok(device::host()),
+        DeviceKind::Cuda => device::cuda().map_err(|error| error.to_string()),
     };
-    let (ending, report) = match fresh(&orders.files)? {
+    let heard = match fresh(&orders.files)? {
         Fresh::Folder(folder) => attend(&orders, folder.path())?,
-        Fresh::Tampered(file) => (Ending::Tampered(file), Vec::new()),
+        Fresh::Tampered(file) => Heard { ending: Ending::Tampered(file), report: Vec::new(), printed: Vec::new() },
     };
-    let report = String::from_utf8_lossy(&report).into_owned();
-    let answer = Answer { nonce: orders.nonce, device, args: orders.args, ending: ending.clone(), report };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let answer = Answer {
+        nonce: orders.nonce,
+        device,
+        args: orders.args,
+        ending: heard.ending.clone(),
+        report: text(&heard.report),
+        printed: text(&heard.printed),
+    };
     fs::write(&result, serde_json::to_vec(&answer)?)?;
-    Ok(ending)
+    Ok(heard.ending)
 }

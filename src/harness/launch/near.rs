@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::orders::{Answer, DeviceKind, Ending, FILES, Orders, Staged, UNABLE};
+use super::orders::{Answer, Channel, DeviceKind, Ending, FILES, Orders, REPORT_BYTES, Staged, UNABLE};
 use crate::harness::result::{blame, ended_by_itself, no_result, signal_name, with_stderr};
 use crate::harness::{Exec, Failure, Program, Ran, Role, Stage};
 use crate::protocol::{ContentHash, Device, Gpu, KernelFailure};
@@ -24,21 +24,24 @@ pub(in crate::harness) struct Start<'a> {
     pub(in crate::harness) program: &'a str,
     pub(in crate::harness) args: Vec<String>,
     pub(in crate::harness) env: Vec<(String, String)>,
-    /// The variable that names the descriptor to report to.
-    pub(in crate::harness) descriptor: &'a str,
-    pub(in crate::harness) timeout_seconds: u32,
+    pub(in crate::harness) channel: Channel,
+    /// For this block alone; without it, the job's time is its own.
+    pub(in crate::harness) timeout_seconds: Option<u32>,
 }
 
 /// What a launcher found.
 #[derive(Debug)]
 pub(in crate::harness) struct Finding {
-    pub(in crate::harness) device: Device,
+    /// The machine's device, or why it has none.
+    pub(in crate::harness) device: Result<Device, String>,
     /// The program's arguments.
     pub(in crate::harness) args: Vec<String>,
     /// The program's exit code.
     pub(in crate::harness) code: i32,
-    /// What came through the descriptor.
+    /// What came through the channel.
     pub(in crate::harness) report: String,
+    /// What the program's own process printed, and none of its children.
+    pub(in crate::harness) printed: String,
 }
 
 impl Launcher {
@@ -68,7 +71,7 @@ impl Launcher {
             program: start.program.to_owned(),
             args: start.args,
             env: start.env,
-            descriptor: start.descriptor.to_owned(),
+            channel: start.channel,
             timeout_seconds: start.timeout_seconds,
         };
         // What stands after the dashes is for a reader of the command line; the orders are what counts.
@@ -100,6 +103,9 @@ impl Launcher {
         let code = match answer.ending {
             Ending::Code(code) => code,
             Ending::Signal(signal) => return Err(crash(&format!("killed by {}", signal_name(signal)))),
+            Ending::Overlong => {
+                return Err(no_result(format!("the harness reported more than the {REPORT_BYTES} bytes allowed")));
+            }
             Ending::Tampered(file) => {
                 return Err(crash(&format!("an earlier block of this kernel has changed {file} in its stage")));
             }
@@ -108,6 +114,7 @@ impl Launcher {
                 return Err(blame(ran.role, KernelFailure::Timeout, message));
             }
         };
-        Ok(Finding { device: answer.device, args: answer.args, code, report: answer.report })
+        let Answer { device, args, report, printed, .. } = answer;
+        Ok(Finding { device, args, code, report, printed })
     }
 }

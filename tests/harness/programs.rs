@@ -1,6 +1,7 @@
 //! Harnesses that are programs of the user's.
 
 use std::fs;
+use std::path::Path;
 
 use afterhours::harness::{Harness, open};
 use afterhours::protocol::{InfraFailure, KernelFailure};
@@ -177,4 +178,31 @@ fn a_result_that_is_written_twice_is_not_believed() {
     let (failure, message) = infra_failure(measure(harness.as_ref(), DOUBLE, None, &effort()));
     assert_eq!(failure, InfraFailure::NoResult);
     assert!(message.contains("not a result object"), "{message}");
+}
+
+#[test]
+fn the_template_works_as_it_is_shipped() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/template");
+    let harness = open(&folder.join("harness.py")).unwrap();
+    let kernel = fs::read_to_string(folder.join("submission.py")).unwrap();
+    let faster = "def kernel(data):\n    return sorted(data)\n";
+    let blocks = measure(harness.as_ref(), faster, Some(&kernel), &effort()).unwrap();
+    assert_eq!(blocks.len(), 4);
+    for (_, block) in &blocks {
+        let ids: Vec<&str> = block.cases.iter().map(|case| case.id.as_str()).collect();
+        assert_eq!(ids, ["1000", "20000"]);
+        assert!(block.cases.iter().all(|case| case.time_us.len() == 5));
+    }
+    for (kernel, expected) in [
+        ("def kernel(data):\n    return data\n", KernelFailure::WrongAnswer),
+        ("def kernel(data):\n    return None\n", KernelFailure::WrongAnswer),
+        ("import os\nos._exit(0)\n", KernelFailure::Crash),
+        (
+            "import os\ndef kernel(data):\n    open(os.environ['AFTERHOURS_RESULT'], 'w').write('{}')\n",
+            KernelFailure::Crash,
+        ),
+    ] {
+        let (failure, message) = kernel_failure(measure(harness.as_ref(), kernel, None, &effort()));
+        assert_eq!(failure, expected, "{kernel}: {message}");
+    }
 }

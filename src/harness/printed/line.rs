@@ -35,10 +35,9 @@ pub(super) struct Stage {
 /// What a stage says of wrong answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Errors {
+    /// PyGPUBench has counted none: `0`, or an empty list, or no count at all.
     None,
     Some(String),
-    /// Nobody looked.
-    Unknown,
 }
 
 /// `basic_stats` of a case's calls, in microseconds.
@@ -61,10 +60,11 @@ impl Line {
         if after(&["FAIL", "❌"]).is_some() {
             return Some(Self::Fail(text.to_owned()));
         }
-        if after(&["⚠"]).is_some() {
+        let pass = after(&["PASS", "✅"]);
+        if after(&["⚠"]).is_some() || pass.is_some_and(|rest| rest.contains('⚠')) {
             return Some(Self::Incomplete(text.to_owned()));
         }
-        if let Some(rest) = after(&["PASS", "✅"]) {
+        if let Some(rest) = pass {
             let looks_like_stats = rest.contains('±') || rest.contains("BenchmarkStats(");
             return looks_like_stats.then(|| Stats::parse(rest).map_or_else(|| unreadable(text), Self::Pass));
         }
@@ -101,8 +101,7 @@ impl Stage {
             repeats: one("repeats")?.parse().ok()?,
             median_us: time(one("median_us")?)?,
             errors: match one("errors")? {
-                "0" | "[]" => Errors::None,
-                "None" => Errors::Unknown,
+                "0" | "[]" | "None" => Errors::None,
                 other => Errors::Some(other.to_owned()),
             },
         })
@@ -184,7 +183,7 @@ mod tests {
         let table = [
             ("stage=1/3 repeats=12 median_us=9.812 errors=0", stage("", Errors::None)),
             ("stage=1/3 repeats=12 median_us=9.812 errors=[]", stage("", Errors::None)),
-            ("stage=1/3 repeats=12 median_us=9.812 errors=None", stage("", Errors::Unknown)),
+            ("stage=1/3 repeats=12 median_us=9.812 errors=None", stage("", Errors::None)),
             ("stage=1/3 repeats=12 median_us=9.812 errors=2", stage("", Errors::Some("2".to_owned()))),
             ("case_set=a case_index=4 stage=1/3 repeats=12 median_us=9.812 errors=0", stage("a/4", Errors::None)),
         ];
@@ -196,8 +195,9 @@ mod tests {
         for text in ["FAIL 9.8 ± 0.21 µs [9.5 - 9.7 - 10.9]", "❌ mismatch at 3", "FAIL"] {
             assert_eq!(Line::parse(text), Some(Line::Fail(text.to_owned())));
         }
-        let warning = "⚠️ 9.8 ± 0.21 µs [9.5 - 9.7 - 10.9]";
-        assert_eq!(Line::parse(warning), Some(Line::Incomplete(warning.to_owned())));
+        for warning in ["⚠️ 9.8 ± 0.21 µs [9.5 - 9.7 - 10.9]", "✅ ⚠️ 9.8 ± 0.21 µs [9.5 - 9.7 - 10.9]"] {
+            assert_eq!(Line::parse(warning), Some(Line::Incomplete(warning.to_owned())));
+        }
     }
 
     #[test]

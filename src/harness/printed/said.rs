@@ -9,10 +9,12 @@ use super::line::{Errors, Line, Stage, Stats};
 use crate::harness::CaseResult;
 use crate::harness::result::clip;
 use crate::protocol::Micros;
-use crate::stats::geometric_mean;
+use crate::stats;
 
-/// How far two figures for the same thing may lie apart, as a fraction: they are printed with few digits.
-const ROUNDING: f64 = 0.02;
+/// How far two figures for the same thing may lie apart: a tenth, as there are several medians of an even number of calls, and
+/// in microseconds what PyGPUBench's single decimal hides.
+const FRACTION: f64 = 0.1;
+const DECIMAL: f64 = 0.05;
 
 /// What was said.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,16 +66,13 @@ impl Said {
             }
             Self::Cases(said) if said.len() == cases.len() => {
                 let median = |case: &CaseResult| {
-                    crate::stats::median(&case.time_us.iter().map(|us| us.get()).collect::<Vec<_>>())
-                        .unwrap_or(f64::NAN)
+                    stats::median(&case.time_us.iter().map(|us| us.get()).collect::<Vec<_>>()).unwrap_or(f64::NAN)
                 };
-                let apart = said.iter().zip(cases).find(|(said, case)| !close(median(said), median(case)));
-                apart.map(|(said, case)| {
-                    let (printed, written) = (median(said), median(case));
-                    format!(
-                        "case {}: the harness printed {printed} µs, and its result says {written} µs",
-                        clip(&case.id)
-                    )
+                // Stages alone give no figure that is exact enough.
+                let exact = said.iter().zip(cases).filter(|(said, _)| said.mean_us.is_some());
+                let mut figures = exact.map(|(said, case)| (&case.id, median(said), median(case)));
+                figures.find(|(_, printed, written)| !close(*printed, *written)).map(|(id, printed, written)| {
+                    format!("case {}: the harness printed {printed} µs, and its result says {written} µs", clip(id))
                 })
             }
             Self::Nothing | Self::Unsound(_) | Self::Cases(_) => None,
@@ -136,7 +135,9 @@ impl Lines {
             self.passes.iter().enumerate().map(case).collect()
         };
         let medians: Vec<f64> = cases.iter().map(|(_, median, _)| *median).collect();
-        if let Some((said, is)) = self.gmean.zip(geometric_mean(&medians)).filter(|(said, is)| !close(*said, *is)) {
+        if let Some((said, is)) =
+            self.gmean.zip(stats::geometric_mean(&medians)).filter(|(said, is)| !close(*said, *is))
+        {
             return Err(format!("gmean_us is said to be {said}, and the cases' is {is}"));
         }
         let micros = |us| Micros::new(us).map_err(|error| error.to_string());
@@ -154,9 +155,6 @@ impl Stages {
         if self.stopped_early || stage.index as usize != expected || stage.of != of || stage.index > of {
             let Stage { case, index, of, .. } = stage;
             return Err(format!("case {case}: stage {index}/{of} is out of its order"));
-        }
-        if stage.errors == Errors::Unknown {
-            return Err(format!("case {}: nobody looked for errors in stage {}", stage.case, stage.index));
         }
         self.stages.push(stage);
         Ok(())
@@ -183,12 +181,12 @@ impl Stages {
     fn allow(&self, median: f64) -> bool {
         let low = self.stages.iter().map(|stage| stage.median_us).fold(f64::INFINITY, f64::min);
         let high = self.stages.iter().map(|stage| stage.median_us).fold(0.0, f64::max);
-        low * (1.0 - ROUNDING) <= median && median <= high * (1.0 + ROUNDING)
+        (low <= median && median <= high) || close(low, median) || close(median, high)
     }
 }
 
 fn close(a: f64, b: f64) -> bool {
-    (a - b).abs() <= ROUNDING * a.max(b)
+    (a - b).abs() <= FRACTION * a.max(b) + DECIMAL
 }
 
 #[cfg(test)]
@@ -251,7 +249,6 @@ mod tests {
             (format!("{STAGES}stage=3/3 repeats=24 median_us=0.1 errors=0\n"), "out of its order"),
             (STAGES.replace("stage=2/3", "stage=2/2"), "out of its order"),
             (STAGES.lines().take(2).collect::<Vec<_>>().join("\n"), "missing"),
-            (STAGES.replace("9.7 errors=0", "9.7 errors=None"), "nobody looked"),
             (format!("{STAGES}{PASS}{PASS}"), "stages of 1 cases, and results of 2"),
             (format!("{STAGES}✅ 0.2 ± 0.01 µs [0.1 - 0.2 - 0.3]\n"), "no stage is near"),
             (format!("{PASS}gmean_us=1.0\n"), "gmean_us is said to be 1"),

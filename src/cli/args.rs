@@ -42,6 +42,9 @@ pub enum Command {
         /// What to measure.
         spec: PathBuf,
     },
+    /// A compiler that looks at a kernel before it is measured.
+    #[command(hide = true)]
+    Compile,
     /// The process that starts a harness's program and keeps its answer.
     #[command(hide = true)]
     Launch {

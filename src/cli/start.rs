@@ -10,6 +10,7 @@ use super::args::{Cli, Command};
 use super::error::CliError;
 use super::exit::Exit;
 use super::{deploy, eval, report, run, status, stop, tool};
+use crate::gate;
 use crate::harness::{launch, native};
 use crate::sandbox::supervise;
 
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Deploy(args) => deploy::deploy(&args).map(ExitCode::from),
         Command::Eval(args) => eval::eval(&args).map(ExitCode::from),
         Command::Worker { spec } => return native::worker::main(&spec),
+        Command::Compile => return gate::main(),
         Command::Launch { .. } => return launch::main(),
         Command::Supervise { orders, command } => return supervise::main(&orders, command),
     };

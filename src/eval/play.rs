@@ -92,6 +92,7 @@ fn run(scenario: &Scenario, exit_code: ExitCode) -> Result<(Played, Vec<String>)
     let mut mission = scenario.mission.clone();
     mission.seed.get_or_insert(1);
     let parts = Parts {
+        agent: None,
         workspace: Workspace::open(stage.root(), &mission.kernel).map_err(|error| error.to_string())?,
         harness: Box::new(ScriptedHarness(
             harness::open(&stage.root().join(HARNESS)).map_err(|error| error.to_string())?,

@@ -117,7 +117,10 @@ impl Session {
     }
 
     fn answer_measured(&mut self, raw: &RawCall) {
-        let text = measured_text(&self.state);
+        let mut text = measured_text(&self.state);
+        if let Some(told) = self.compiled.take() {
+            text.push_str(&format!("\ncompiler: {told}"));
+        }
         self.results.push(result(raw, Answer::Done, text));
     }
 

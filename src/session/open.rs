@@ -89,6 +89,7 @@ fn parts(mission: Mission, workspace: Workspace, folder: &Path, options: Options
     let harness = harness::open(&root.join(&mission.harness))?;
     harness.supports(gpu)?;
     Ok(Parts {
+        agent: Some(options.agent.clone()),
         harness,
         runner: open_runner(mission.runner, &options.agent, folder, gpu)?,
         model: open_model(&mission.model, root)?,

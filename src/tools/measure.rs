@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::harness::{BlockResult, CaseResult, Failure, Harness, HarnessError, JobOutput, Part, Request, Role};
+use crate::gate::{Checked, Gate};
+use crate::harness::{BlockResult, CaseResult, Failure, Harness, HarnessError, JobOutput, Part, Ran, Request, Role};
 use crate::protocol::{
-    BadMicros, CaseFigure, ContentHash, Device, Effort, Gpu, InfraFailure, MetricName, Micros, Outcome, Profile, Side,
+    BadMicros, CaseFigure, ContentHash, Device, Effort, Gpu, InfraFailure, KernelFailure, MetricName, Micros, Outcome,
+    Profile, Side,
 };
 use crate::runner::{Progress, Runner, RunnerError};
 use crate::stats::{self, Ranking};
@@ -17,6 +19,8 @@ pub struct Bench {
     pub harness: Box<dyn Harness>,
     /// Where.
     pub runner: Box<dyn Runner>,
+    /// Who looks at a text before; nobody where there is none.
+    pub gate: Option<Gate>,
     /// The device that results must come from.
     pub gpu: Gpu,
     /// The figure.
@@ -51,6 +55,8 @@ pub struct Measured {
     pub blocks: Vec<(Role, BlockResult)>,
     /// The time of the runner, waiting for the device included.
     pub elapsed: Duration,
+    /// What a compiler said of the text before, and why none looked at it where one should have.
+    pub compiled: Option<String>,
 }
 
 /// A measurement that no repetition will bring about.
@@ -90,6 +96,14 @@ pub async fn measure(
         seed: order.seed,
     })?;
     let begun = Instant::now();
+    let compiled = match &bench.gate {
+        None => None,
+        Some(gate) => match gate.check(order.candidate).await {
+            Checked::Rejected(errors, ran) => return Ok(rejected(errors, ran, begun)),
+            Checked::Passed(told) => Some(told).filter(|told| !told.is_empty()),
+            Checked::Aside(reason) => Some(reason).filter(|reason| !reason.is_empty()).map(not_looked),
+        },
+    };
     let output = match bench.runner.run(&job, progress).await {
         Ok(output) => output,
         Err(RunnerError::Missing(message)) => {
@@ -108,12 +122,27 @@ pub async fn measure(
         None if blocks.len() < expected => no_result(format!("{} of {expected} blocks left a result", blocks.len())),
         None => judge(bench, order, &blocks),
     };
-    Ok(Measured { outcome, output, blocks, elapsed })
+    Ok(Measured { outcome, output, blocks, elapsed, compiled })
 }
 
 fn not_run(failure: InfraFailure, message: String, begun: Instant) -> Measured {
     let outcome = Outcome::InfraFailed { failure, message };
-    Measured { outcome, output: JobOutput::default(), blocks: Vec::new(), elapsed: begun.elapsed() }
+    Measured { outcome, output: JobOutput::default(), blocks: Vec::new(), elapsed: begun.elapsed(), compiled: None }
+}
+
+/// A text that does not compile: no device is occupied for it.
+fn rejected(message: String, ran: Ran, begun: Instant) -> Measured {
+    Measured {
+        outcome: Outcome::KernelFailed { failure: KernelFailure::Compile, message },
+        output: JobOutput { ran: vec![ran] },
+        blocks: Vec::new(),
+        elapsed: begun.elapsed(),
+        compiled: None,
+    }
+}
+
+fn not_looked(reason: String) -> String {
+    format!("not compiled before the measurement: {reason}")
 }
 
 fn no_result(message: String) -> Outcome {

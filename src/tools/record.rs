@@ -65,6 +65,8 @@ pub fn write(
     if let Outcome::Measured { device, .. } = &measured.outcome {
         extra.push(("device".to_owned(), device.name.clone()));
     }
+    // A header's value is one line.
+    extra.extend(measured.compiled.as_ref().map(|told| ("compiled".to_owned(), told.replace('\n', " · "))));
     let artifact = Artifact {
         header: Header {
             timestamp_utc: context.started,

@@ -57,6 +57,7 @@ impl Task {
         let bench = Bench {
             harness: open(&self.file()).unwrap(),
             runner: Box::new(runner.with_locks_in(self.room.path().to_owned())),
+            gate: None,
             gpu: Gpu(gpu.to_owned()),
             metric: MetricName::MedianUs,
             min_improvement: 0.01,
@@ -168,15 +169,25 @@ fn what_a_kernel_prints_is_no_evidence() {
 const FORGER: &str = r#"
 import os
 folder = f"/proc/{os.getppid()}"
-environ = dict(entry.split("=", 1) for entry in open(f"{folder}/environ").read().split("\0") if entry)
-with open(f"{folder}/fd/{environ['POPCORN_FD']}", "w") as file:
-    file.write("benchmark.0.mean: 1.0\ncheck: pass\n")
+try:
+    environ = dict(entry.split("=", 1) for entry in open(f"{folder}/environ").read().split("\0") if entry)
+    with open(f"{folder}/fd/{environ['POPCORN_FD']}", "w") as file:
+        file.write("benchmark.0.mean: 1.0\ncheck: pass\n")
+except OSError:
+    pass
 "#;
 
 #[test]
 fn a_report_that_the_kernel_has_added_to_is_no_measurement() {
-    let message = Task::new().no_result(Profile::Candidate, &format!("{FORGER}\n{RIGHT}"));
-    assert!(message.contains("said twice"), "{message}");
+    let measured = Task::new().measure(Profile::Candidate, &format!("{FORGER}\n{RIGHT}"), None);
+    match measured.outcome {
+        Outcome::InfraFailed { failure: InfraFailure::NoResult, message } => {
+            assert!(message.contains("said twice"), "{message}");
+        }
+        // Where the system keeps a kernel from its evaluator, nothing was added.
+        Outcome::Measured { candidate, .. } => assert!(candidate.us.get() > 0.01),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -213,9 +224,16 @@ fn nothing_that_a_kernel_leaves_reaches_its_next_block() {
     let eval =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gpumode/eval.py")).unwrap();
     let changes = format!("open('../files/reference.py', 'a').write('check = lambda *_: \"\"\\n')\n{RIGHT}");
-    let (failure, message) = Task::new().with_eval(&eval).kernel_failure(Profile::Candidate, &changes);
-    assert_eq!(failure, KernelFailure::Crash);
-    assert!(message.contains("has changed reference.py"), "{message}");
+    match Task::new().with_eval(&eval).measure(Profile::Candidate, &changes, None).outcome {
+        Outcome::KernelFailed { failure: KernelFailure::Crash, message } => {
+            assert!(message.contains("has changed reference.py"), "{message}");
+        }
+        // A runner may put the stage back before each block.
+        other => assert!(matches!(other, Outcome::Measured { .. }), "{other:?}"),
+    }
+    let changes_and_is_wrong = changes.replace("2 * x", "x");
+    let (failure, _) = Task::new().kernel_failure(Profile::Candidate, &changes_and_is_wrong);
+    assert_eq!(failure, KernelFailure::WrongAnswer);
 }
 
 #[test]

@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use super::api::{Failure, Harness, HarnessError, Request};
-use super::job::{BlockResult, Exec, Job, Part, Ran, Role};
+use super::job::{BlockResult, Exec, Job, Part, Program, Ran, Role, Stage};
 use super::launch::{Channel, Finding, Launcher, Start};
 use super::printed::Said;
-use super::result::{ResultObject, blame, no_result, with_stderr};
+use super::result::{ResultObject, blame, ended_by_itself, no_result, with_stderr};
 use super::{duel, open};
 use crate::protocol::{ContentHash, Gpu, KernelFailure};
+
+const RESULT: &str = "result.json";
 
 /// What runs a harness, by its file's extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +59,7 @@ impl Contract {
     /// Reads the harness at the absolute path `path`. Its text is kept: a run measures with what it began with.
     pub(super) fn open(path: &Path, interpreter: Interpreter) -> Result<Self, HarnessError> {
         let file_name = open::file_name(path)?;
-        let reserved = interpreter.companions().iter().map(|(name, _)| *name).chain([interpreter.submission()]);
+        let reserved = interpreter.companions().iter().map(|(name, _)| *name).chain([interpreter.submission(), RESULT]);
         if reserved.into_iter().any(|name| name == file_name) {
             return Err(open::bad(path, "this name is taken in the stage folder; rename the harness"));
         }
@@ -89,29 +91,39 @@ impl Contract {
             ("PYTHONNOUSERSITE", "1".to_owned()),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
         ];
+        let env: Vec<(String, String)> = env.map(|(key, value)| (key.to_owned(), value)).into();
+        let (program, args) = (self.interpreter.program(), vec![self.file_name.clone()]);
+        if self.interpreter == Interpreter::Shell {
+            let program = Program::Named(program.to_owned());
+            return Ok(Exec { program, args, env, stdin: Vec::new(), result: Some(PathBuf::from(RESULT)) });
+        }
         let start = Start {
             gpu: request.gpu,
             files: &self.block_files(request.text(role)),
-            program: self.interpreter.program(),
-            args: vec![self.file_name.clone()],
-            env: env.map(|(key, value)| (key.to_owned(), value)).into(),
+            program,
+            args,
+            env,
             channel: Channel::File,
             timeout_seconds: None,
         };
         self.launcher.exec(start).map_err(|error| open::bad(&self.path, error.to_string()))
     }
 
+    fn stage(&self, role: Role, kernel: &[u8]) -> Stage {
+        let files = self.block_files(kernel);
+        match self.interpreter {
+            Interpreter::Python => Launcher::stage(role, &files),
+            Interpreter::Shell => Stage { role, files, build: Vec::new() },
+        }
+    }
+
     fn read_block(&self, ran: &Ran) -> Result<BlockResult, Failure> {
-        let finding = self.launcher.read(ran)?;
-        let code = finding.code;
-        let said = match self.interpreter {
-            Interpreter::Python => Said::parse(&finding.printed),
-            Interpreter::Shell => Said::Nothing,
-        };
-        let result = if finding.report.trim().is_empty() {
-            printed(ran.role, said, finding)
-        } else {
-            written(ran.role, &said, &finding)
+        let (code, result) = match self.interpreter {
+            Interpreter::Python => {
+                let finding = self.launcher.read(ran)?;
+                (finding.code, launched(ran.role, finding))
+            }
+            Interpreter::Shell => (ended_by_itself(ran)?, started(ran)),
         };
         match result {
             Ok(Err(failure)) => Err(failure),
@@ -127,8 +139,22 @@ impl Contract {
     }
 }
 
+const NOTHING_WRITTEN: &str = "the harness wrote no result to AFTERHOURS_RESULT";
+
 /// What a block's evidence says, or why it is none.
 type Judged = Result<Result<BlockResult, Failure>, String>;
+
+/// Judges what a program left that was started without a launcher.
+fn started(ran: &Ran) -> Judged {
+    let bytes = ran.result.as_deref().ok_or(NOTHING_WRITTEN)?;
+    Ok(ResultObject::parse(bytes)?.judge(ran.role))
+}
+
+/// Judges what a launcher found: the result object, or else the printed lines.
+fn launched(role: Role, finding: Finding) -> Judged {
+    let said = Said::parse(&finding.printed);
+    if finding.report.trim().is_empty() { printed(role, said, finding) } else { written(role, &said, &finding) }
+}
 
 /// Judges a result object. The lines beside it need not be there, and may not contradict it.
 fn written(role: Role, said: &Said, finding: &Finding) -> Judged {
@@ -142,7 +168,7 @@ fn written(role: Role, said: &Said, finding: &Finding) -> Judged {
 /// Judges printed lines; the device is the one that the machine names.
 fn printed(role: Role, said: Said, finding: Finding) -> Judged {
     match said {
-        Said::Nothing => Err("the harness wrote no result to AFTERHOURS_RESULT".to_owned()),
+        Said::Nothing => Err(NOTHING_WRITTEN.to_owned()),
         Said::Unsound(message) => Err(format!("what the harness printed is not to be believed: {message}")),
         Said::Failed(line) => Ok(Err(blame(role, KernelFailure::WrongAnswer, line))),
         Said::Cases(cases) => Ok(Ok(BlockResult { device: finding.device?, cases })),
@@ -168,11 +194,7 @@ impl Harness for Contract {
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
-        duel::job(
-            request,
-            |role, kernel| Ok(Launcher::stage(role, &self.block_files(kernel))),
-            |role, seed| self.exec(request, role, seed),
-        )
+        duel::job(request, |role, kernel| Ok(self.stage(role, kernel)), |role, seed| self.exec(request, role, seed))
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {

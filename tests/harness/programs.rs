@@ -67,7 +67,7 @@ printf '{"device":{"name":"cpu (sh)"},"cases":[{"id":"a","passed":true,"time_us"
 fn a_program_that_leaves_nothing_good_is_an_infra_failure_where_it_says_all_went_well() {
     let table = [
         ("echo fine >&2", "wrote no result to AFTERHOURS_RESULT\nfine"),
-        (": > \"$AFTERHOURS_RESULT\"", "wrote no result to AFTERHOURS_RESULT"),
+        (": > \"$AFTERHOURS_RESULT\"", "not a result object"),
         ("echo '{}{}' > \"$AFTERHOURS_RESULT\"", "not a result object"),
         ("echo garbage > \"$AFTERHOURS_RESULT\"", "\"garbage\\n\""),
         ("head -c 17000000 /dev/zero > \"$AFTERHOURS_RESULT\"", "more than"),

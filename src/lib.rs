@@ -17,5 +17,6 @@ pub mod model;
 pub mod tools;
 pub mod report;
 pub mod session;
+pub mod replay;
 pub mod eval;
 pub mod cli;

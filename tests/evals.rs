@@ -51,6 +51,11 @@ fn a_scenario_that_cannot_be_played_is_named_with_its_file_and_key() {
         ("expected.json", "{\"iterations\": [{\"decision\": \"KEEP\", \"cause\": \"stuck\"}]}", "a KEEP has no cause"),
         ("expected.json", "{\"iterations\": [{\"decision\": \"MAYBE\"}]}", "iterations[0].decision: unknown variant"),
         ("expected.json", "{\"commits\": 0} {}", "trailing characters"),
+        ("expected.json", "{\"stop_after\": 3}", "nothing is expected"),
+        ("expected.json", "{\"exit\": 12, \"stop_after\": 0}", "events count from 1"),
+        ("expected.json", "{\"exit\": 12, \"resume_after\": [5, 5]}", "each after the one before"),
+        ("measurements.jsonl", "{\"blocks\":[\"x\"]}", "line 1: blocks: blocks are pairs"),
+        ("replies.jsonl", "{\"fault\":\"tired\"}", "unknown variant `tired`"),
         (
             "measurements.jsonl",
             "{\"us\":1}\n\n{\"us\":1,\"fail\":\"crash\"}",
@@ -94,6 +99,11 @@ fn a_failure_shows_the_difference_in_every_output() {
             "{\"events\": [\"blocked\", \"run_started\"]}",
             "events[1]: there is no run_started after those",
         ),
+        ("expected.json", "{\"exit\": 12, \"stop_after\": 99}", "stop_after: there is no event 99; the run has 12"),
+        ("expected.json", "{\"exit\": 12, \"resume_after\": [2, 98]}", "resume_after: there is no event 98"),
+        ("expected.json", "{\"blocked\": \"no credit\"}", "does not say \"no credit\""),
+        ("replies.jsonl", "{\"failed\":\"gone\"}\n{\"calls\":[]}\n", "replies.jsonl: the last 1 were never asked for"),
+        ("measurements.jsonl", "{\"us\":100}\n{\"blocks\":[100,1]}\n", "measurement 2 has 2 blocks"),
         ("measurements.jsonl", "{\"us\":100}\n", "the run asks for measurement 2, and there is none"),
         (
             "measurements.jsonl",
@@ -115,4 +125,18 @@ fn a_failure_shows_the_difference_in_every_output() {
         let failures = json.pointer("/scenarios/0/failures").unwrap().as_array().unwrap();
         assert!(failures.iter().any(|failure| failure.as_str().unwrap().contains(says)), "{json:#}");
     }
+}
+
+#[test]
+fn a_folder_of_another_collection_among_scenarios_is_none_and_a_torn_scenario_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    scenario(&folder.path().join("001_good"), "kernel.txt", "step 1\n");
+    fs::create_dir_all(folder.path().join("hacks/clock")).unwrap();
+    fs::write(folder.path().join("hacks/README.md"), "not a scenario").unwrap();
+    assert_eq!(find(folder.path()).unwrap().len(), 1);
+    fs::create_dir_all(folder.path().join("002_torn")).unwrap();
+    fs::write(folder.path().join("002_torn/kernel.txt"), "step 1\n").unwrap();
+    let ended = eval(&["."], folder.path());
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(String::from_utf8(ended.stderr).unwrap().contains("002_torn"), "it is named");
 }

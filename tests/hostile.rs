@@ -204,3 +204,44 @@ fn a_harness_that_is_changed_in_the_night_measures_nothing_more() {
     let detail = scene.json("status")["stop_detail"].clone();
     assert!(detail.as_str().unwrap().contains("the recording"), "{detail}");
 }
+
+#[test]
+fn a_change_that_reaches_for_the_clock_is_refused_before_it_is_written() {
+    let scene = Scene::new("");
+    scene.write("mission.md", scene::mission("kernel.c", "harness.sh", ""));
+    scene.write("kernel.c", "//\ntime_us 100\n");
+    let honest = "// clock_gettime() stays out of it\ntime_us 40\n";
+    let cheats = ["#include <time.h>\n", "void f(void) { fork(); }\n", "__attribute__((constructor)) void f(void);\n"];
+    let mut turns: Vec<_> = cheats.iter().map(|text| vec![edit(text), test()]).collect();
+    turns.push(vec![edit(honest)]);
+    scene.write("script.jsonl", scene::script(&turns));
+    let ended = scene.run();
+    assert_eq!(ended.code, Some(12), "the recording ends: {ended:?}");
+    let refusals = fields(&scene, "call_refused");
+    assert!(refusals.iter().all(|event| event["refusal"]["rule"] == "tripwire"), "{refusals:#?}");
+    let said: Vec<_> = refusals.iter().map(|event| event["refusal"]["message"].as_str().unwrap()).collect();
+    for (message, wire) in said.iter().zip(["`clock` by `time`", "`processes` by `fork`", "`startup` by `constructor`"])
+    {
+        assert!(message.contains(wire), "{message}");
+    }
+    assert_eq!((said.len(), fields(&scene, "edit_finished").len()), (3, 1));
+}
+
+#[test]
+fn an_artifact_says_what_confined_its_processes_and_a_confined_kernel_finds_nothing_of_the_user_s() {
+    let scene = trusting("timeout_seconds: 5");
+    let mission = fs::read_to_string(scene.root().join("mission.md")).unwrap();
+    scene.write("mission.md", mission.replace("sandbox: unconfined\n", ""));
+    let secret = scene.outside().join("secret.txt");
+    fs::write(&secret, "hunter2\n").unwrap();
+    let curious = format!("time_us=40\ncat {0} ../../journal.jsonl; echo x >{0}; echo $?\n", secret.display());
+    scene.script(&[&[edit(&curious), test(), analysis("REVERT")]]);
+    scene.run();
+    let text = fs::read_to_string(scene.artifacts().join("iter-0001/test.txt")).unwrap();
+    let protections = afterhours::sandbox::Protections::probe();
+    assert!(text.contains(&format!("sandbox: {protections}")), "{text}");
+    if protections.is_complete() {
+        assert!(!text.contains("hunter2") && fs::read_to_string(&secret).unwrap() == "hunter2\n", "{text}");
+        assert!(text.contains("Permission denied"), "{text}");
+    }
+}

@@ -71,7 +71,8 @@ target_speedup: 1.5
 gpu: H100
 runner: slurm
 model: openai:gpt-x
-budget: {iterations: 40, wall: 1h30m, tokens: 1_000_000, usd: 25, no_progress: 8, infra_failures: 3}
+budget: {iterations: 40, wall: 1h30m, tokens: 1_000_000, usd: 25, no_progress: 8, infra_failures: 3, idle_turns: 5}
+tune: 6
 min_improvement: 2%
 forbidden: [nsys, 'cuda graphs']
 profiles:
@@ -101,8 +102,10 @@ seed: 18446744073709551615
             usd: Some(25.0),
             no_progress: Some(8),
             infra_failures: Some(3),
+            idle_turns: Some(5),
         }
     );
+    assert_eq!(mission.tune, 6);
     assert_eq!(terms.min_improvement, 0.02);
     assert_eq!(terms.forbidden, ["nsys", "cuda graphs"]);
     let candidate = Effort { repeats: 15, stage_repeats: vec![5, 10], pairs: 6, ..Profiles::default().candidate };
@@ -228,7 +231,7 @@ fn each_mistake_in_the_front_matter_is_answered_with_line_key_and_remedy() {
         ("budget:\n  wal: 3h", "mission.md:6: unknown key budget.wal; did you mean wall?"),
         (
             "budget:\n  moon: 3",
-            "mission.md:6: unknown key budget.moon; the keys here are iterations, wall, tokens, usd, no_progress, infra_failures",
+            "mission.md:6: unknown key budget.moon; the keys here are iterations, wall, tokens, usd, no_progress, infra_failures, idle_turns",
         ),
         (
             "profiles: {final: {pairs: 3}}",

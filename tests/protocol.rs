@@ -258,7 +258,7 @@ fn each_budget_ends_the_run_between_iterations() {
         let mut machine = limit(budget);
         machine.must(Event::TurnStarted {});
         let usage = Usage { prompt: 8, cached: 0, completion: 2, usd: 0.5 };
-        machine.must(Event::TurnFinished { calls: Vec::new(), usage, model_ms: 1 });
+        machine.must(Event::TurnFinished { calls: Vec::new(), usage, model_ms: 1, problem: None, by: None });
         machine.settle(GOOD);
         assert_eq!(machine.state.stop, Some(StopReason::Budget { budget: kind }));
     }
@@ -314,17 +314,25 @@ fn a_stopped_run_goes_on_and_counts_on() {
 
 #[test]
 fn a_model_that_only_talks_spends_iterations() {
-    let mut machine =
-        Machine::with(Budget { iterations: Some(2), ..Budget::default() }, Target::Us(Micros::new(1e-9).unwrap()));
-    machine.settle(GOOD);
-    for _ in 0..2 * STUCK_TURNS {
-        assert_eq!(machine.state.next(machine.now()), Step::Ask);
-        machine.must(Event::TurnStarted {});
-        machine.must(Event::TurnFinished { calls: Vec::new(), usage: Usage::default(), model_ms: 0 });
+    for (idle_turns, turns) in [(None, STUCK_TURNS), (Some(3), 3)] {
+        let budget = Budget { iterations: Some(2), idle_turns, ..Budget::default() };
+        let mut machine = Machine::with(budget, Target::Us(Micros::new(1e-9).unwrap()));
         machine.settle(GOOD);
+        for _ in 0..2 * turns {
+            assert_eq!(machine.state.next(machine.now()), Step::Ask);
+            machine.must(Event::TurnStarted {});
+            machine.must(prose());
+            machine.settle(GOOD);
+        }
+        assert_eq!(machine.state.stop, Some(StopReason::Budget { budget: BudgetKind::Iterations }));
+        assert!(machine.state.ledger.iter().all(|record| record.cause == Some(RevertCause::Stuck)));
+        assert_eq!(machine.state.counters.format_errors, 2 * turns);
     }
-    assert_eq!(machine.state.stop, Some(StopReason::Budget { budget: BudgetKind::Iterations }));
-    assert!(machine.state.ledger.iter().all(|record| record.cause == Some(RevertCause::Stuck)));
+}
+
+fn prose() -> Event {
+    let (calls, usage, problem) = (Vec::new(), Usage::default(), Some(Problem::NoCall));
+    Event::TurnFinished { calls, usage, model_ms: 0, problem, by: None }
 }
 
 #[test]

@@ -12,33 +12,10 @@ use std::thread;
 
 use afterhours::protocol::ContentHash;
 use rustix::process::Signal;
-use scene::{BEGIN, KERNEL, RUN, Scene, analysis, any, candidate, confirm, edit, eventually, read, revert, test};
+use scene::{BEGIN, KERNEL, RUN, Scene, edit, eventful, eventually, test};
 use serde_json::{Value, json};
 
 const RESUME: [&str; 3] = ["resume", RUN, "--json"];
-
-/// A night in which everything happens: a deploy, two changes that are kept, one that is wrong, one that gains nothing, one
-/// that the model gives up, a failure of the infrastructure that passes, refused and failed calls, and the last duel.
-fn eventful() -> Scene {
-    let scene = Scene::new("deploy: {command: ': deployed', files: [harness.sh]}\nbudget: {iterations: 9}");
-    scene.script(&[
-        &[edit("time_us 80\n"), test(), analysis("KEEP"), candidate(), analysis("KEEP"), confirm()],
-        &[analysis("KEEP")],
-        &[edit("time_us 10\nwrong x\n"), test(), analysis("KEEP"), candidate()],
-        &[analysis("REVERT")],
-        &[edit("time_us 81\n"), test(), analysis("KEEP"), candidate(), analysis("REVERT")],
-        &[edit("flaky x\ntime_us 70\n"), test()],
-        &[analysis("KEEP"), revert()],
-        &[
-            read("kernel"),
-            any("edit-kernel", json!({"change": "none", "edits": [{"search": "absent", "replace": ""}]})),
-        ],
-        &[edit("time_us 40\n"), edit("time_us 30\n")],
-        &[test(), analysis("KEEP"), candidate(), analysis("KEEP"), confirm()],
-        &[analysis("KEEP")],
-    ]);
-    scene
-}
 
 /// What must be the same at the end, however often the run was killed: everything but times, and what depends on them.
 fn end_of(scene: &Scene) -> String {

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use afterhours::harness::{Block, Exec, Exit, Job, JobOutput, Part, Program, Role, Stage};
+use afterhours::mission::SandboxChoice;
 use afterhours::protocol::Gpu;
 use afterhours::runner::{DeviceLock, Local, Progress, Runner, RunnerError};
 use processes::{at_home_in, eventually};
@@ -192,6 +193,16 @@ async fn a_result_that_is_a_link_or_too_large_is_refused_with_a_note() {
 }
 
 #[tokio::test]
+async fn what_a_block_leaves_in_its_folder_is_gone_before_the_next() {
+    let spoil =
+        "cat kernel.txt built; echo fast > built; rm kernel.txt; echo 1 > cache; mkdir -p deep/er; chmod 0 deep";
+    let show = || sh(&format!("ls | tr '\\n' ' '; {spoil}"));
+    let output = Machine::new().run(&job(vec![sh("echo slow > built")], vec![show(), show()])).await.unwrap();
+    let said: Vec<_> = output.ran[1..].iter().map(|ran| ran.stdout.as_str()).collect();
+    assert_eq!(said, ["built kernel.txt Candidateslow\n"; 2]);
+}
+
+#[tokio::test]
 async fn a_file_outside_its_stage_is_refused_before_anything_runs() {
     let machine = Machine::new();
     let mut escape = job(vec![], vec![sh("true")]);
@@ -224,7 +235,9 @@ async fn two_jobs_on_one_device_take_turns() {
     let job = job(vec![], vec![block(), block()]);
     let waits = RefCell::new(0);
     let run = async |machine: &Machine| {
-        let runner = machine.runner().with_locks_in(shared.path().to_owned());
+        // The two write to one file, as no confined process can.
+        let runner =
+            machine.runner().with_locks_in(shared.path().to_owned()).confined(SandboxChoice::Unconfined).unwrap();
         let mut progress = |progress| *waits.borrow_mut() += usize::from(progress == Progress::WaitingForDevice);
         runner.run(&job, &mut progress).await.unwrap();
     };

@@ -41,6 +41,7 @@ fn spec<'a>(folder: &'a Path, args: &'a [String]) -> Spec<'a> {
         deadline: Instant::now() + Duration::from_secs(120),
         output_bytes: 4096,
         limits: Limits::default(),
+        access: None,
         hold: None,
     }
 }

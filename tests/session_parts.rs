@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use afterhours::harness::{self, Exit, Job, JobOutput, Part, Ran};
 use afterhours::mission;
-use afterhours::model::{Model, ModelError, TurnFuture, View};
-use afterhours::protocol::{BudgetKind, StopReason};
+use afterhours::model::{Fault, Model, ModelError, TurnFuture, View};
+use afterhours::protocol::{BudgetKind, FaultKind, Patience, StopReason};
 use afterhours::report::Quiet;
 use afterhours::runner::{LocalFuture, Progress, Runner, RunnerError};
 use afterhours::session::{Opening, Parts, Session, SessionError, StopFlag};
@@ -75,6 +75,7 @@ fn parts(root: &Path) -> Parts {
         harness: harness::open(&root.join(&mission.harness)).unwrap(),
         runner: Box::new(Instant),
         model: Box::new(Mute),
+        patience: Patience::NONE,
         observer: Box::new(Quiet::new(std::io::sink(), PathBuf::new())),
         stop: StopFlag::default(),
         mission,
@@ -86,7 +87,7 @@ fn opening(run_id: &str) -> Opening {
 }
 
 fn drive(session: &mut Session) -> StopReason {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(session.run()).unwrap()
 }
 
@@ -128,4 +129,61 @@ fn a_taken_name_is_refused_and_the_run_that_has_it_stays_as_it_is() {
     let Err(error) = Session::begin(opening("mine"), parts(repository.path())) else { panic!("begun twice") };
     assert!(matches!(&error, SessionError::RunExists { name, .. } if name == "mine"), "{error}");
     assert_eq!(std::fs::read(&journal).unwrap(), before);
+}
+
+/// Never answers: with a fault after each attempt, or not even that.
+struct Dead(Option<FaultKind>);
+
+impl Model for Dead {
+    fn name(&self) -> String {
+        "dead".to_owned()
+    }
+
+    fn turn<'a>(&'a mut self, _view: View<'a>) -> TurnFuture<'a> {
+        match self.0 {
+            None => Box::pin(std::future::pending()),
+            Some(kind) => {
+                let (model, message) = (self.name(), "down for the night".to_owned());
+                Box::pin(ready(Err(ModelError::Fault(Fault { model, kind, message, retry_after_ms: None }))))
+            }
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_down_for_the_night_spends_its_time_and_no_iteration() {
+    for (kind, wait_ms) in [(None, 0), (Some(FaultKind::Unreachable), 20), (Some(FaultKind::Server), 3_600_000)] {
+        let repository = repository();
+        let mut brought = parts(repository.path());
+        brought.model = Box::new(Dead(kind));
+        brought.patience = Patience { base_ms: wait_ms, cap_ms: wait_ms };
+        brought.mission.terms.budget.wall_ms = Some(400);
+        let mut session = Session::begin(opening("mine"), brought).unwrap();
+        assert_eq!(drive(&mut session), StopReason::Budget { budget: BudgetKind::Wall }, "{kind:?}");
+        let state = session.state();
+        assert_eq!((state.ledger.len(), state.counters.round_trips, state.iteration.0), (0, 0, 1));
+        assert_eq!(state.counters.model_faults > 0, kind.is_some());
+    }
+}
+
+#[test]
+fn the_user_need_not_wait_for_an_endpoint_that_is_down() {
+    for kind in [None, Some(FaultKind::Server)] {
+        let repository = repository();
+        let stop = StopFlag::default();
+        let mut brought = parts(repository.path());
+        brought.model = Box::new(Dead(kind));
+        brought.patience = Patience { base_ms: 3_600_000, cap_ms: 3_600_000 };
+        brought.stop = stop.clone();
+        let mut session = Session::begin(opening("mine"), brought).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let stopped = runtime.block_on(async {
+            let wish = async {
+                tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+                stop.signal();
+            };
+            tokio::join!(session.run(), wish).0.unwrap()
+        });
+        assert_eq!(stopped, StopReason::User, "{kind:?}");
+    }
 }

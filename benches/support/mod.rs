@@ -4,8 +4,11 @@
 
 pub mod canned;
 pub mod sample;
-mod script;
+pub mod night;
+pub mod script;
 pub mod stage;
+pub mod talker;
+pub mod tally;
 
 /// Whatever went wrong: a bench has nobody to explain it to but its reader.
 pub type Failed = Box<dyn std::error::Error>;

@@ -38,6 +38,7 @@ impl Model for Script {
         let turn = self.call(view.state, view.kernel).map(|(tool, arguments)| Turn {
             calls: vec![RawCall { id, tool: tool.to_owned(), arguments }],
             usage: Usage { prompt: 6_000, cached: 5_000, completion: 300, usd: 0.004 },
+            ..Turn::default()
         });
         Box::pin(ready(turn.ok_or_else(|| ModelError::Failed("asked in a phase without a call".to_owned()))))
     }

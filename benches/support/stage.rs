@@ -8,6 +8,8 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
+use afterhours::model::Model;
+use afterhours::protocol::Patience;
 use afterhours::report::Observer;
 use afterhours::session::{Opening, Parts, Session, StopFlag};
 use afterhours::workspace::Workspace;
@@ -80,6 +82,17 @@ impl Stage {
         spent: Rc<Cell<Duration>>,
         observer: Box<dyn Observer>,
     ) -> Result<Session, Failed> {
+        self.session_with(iterations, Canned::new(fate, spent), Box::new(Script { fate }), observer)
+    }
+
+    /// Begins such a run with another model.
+    pub fn session_with(
+        &self,
+        iterations: u32,
+        runner: Canned,
+        model: Box<dyn Model>,
+        observer: Box<dyn Observer>,
+    ) -> Result<Session, Failed> {
         let text = format!(
             "---\nkernel: {KERNEL}\nharness: kernels/reduce/harness.sh\ntarget_us: 0.001\ngpu: cpu\nseed: 1\n\
              budget:\n  iterations: {iterations}\n---\nMake the reduction faster.\n"
@@ -91,8 +104,9 @@ impl Stage {
             agent: None,
             workspace: Workspace::open(&self.root, &mission.kernel)?,
             harness: harness::open(&self.root.join(&mission.harness))?,
-            runner: Box::new(Canned::new(fate, spent)),
-            model: Box::new(Script { fate }),
+            runner: Box::new(runner),
+            model,
+            patience: Patience::NONE,
             observer,
             stop: StopFlag::default(),
             mission,

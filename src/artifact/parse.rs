@@ -45,6 +45,13 @@ pub fn parse(text: &str) -> Result<Artifact, ParseError> {
     Ok(Artifact { header, diff, stdout, stderr, exit_code, json_result, analyses })
 }
 
+/// Returns an artifact's text as it was before its analyses, the last of which a crash may have torn.
+pub fn body(text: &str) -> &str {
+    const END: &str = "\n```\n";
+    // Every value of an analysis stands on its key's own line, so that the last fence is the result's.
+    text.rfind(END).and_then(|place| text.get(..place + END.len())).unwrap_or(text)
+}
+
 fn header(reader: &mut Reader<'_>) -> Result<Header, ParseError> {
     Ok(Header {
         timestamp_utc: reader.timestamp()?,

@@ -30,6 +30,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Show what a run came to.
     Report(ReportArgs),
+    /// Make every refusal, verdict and decision of a run again from its evidence, and show where today's code differs.
+    Replay(ReplayArgs),
     /// Use one of the model's tools by hand or from a script.
     Tool(ToolArgs),
     /// Run the mission's deploy command if the files it deploys have changed since it last succeeded.
@@ -101,7 +103,7 @@ pub struct ResumeArgs {
 /// What the command line decides instead of the mission.
 #[derive(Debug, Args)]
 pub struct Choices {
-    /// Who proposes: `tuner`, `openai:NAME` or `replay:PATH`.
+    /// Who proposes: `tuner`, `openai:NAME`, or `replay:PATH` with a recording, a run's folder or a run's id.
     #[arg(long, value_name = "MODEL")]
     pub model: Option<ModelChoice>,
     /// Where measurements run: `local`, `slurm` or `modal`.
@@ -156,6 +158,17 @@ pub struct ReportArgs {
     pub html: Option<PathBuf>,
 }
 
+/// What `replay` takes.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The run.
+    #[command(flatten)]
+    pub run: RunName,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What `deploy` takes.
 #[derive(Debug, Args)]
 pub struct DeployArgs {
@@ -179,6 +192,12 @@ pub struct EvalArgs {
     /// Write the results as JUnit's XML into FILE as well.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Make a scenario of a run, by its id or folder, and play it.
+    #[arg(long, value_name = "RUN", conflicts_with = "paths")]
+    pub record: Option<String>,
+    /// The scenario's folder; by default `evals/RUN` in the repository.
+    #[arg(long, value_name = "FOLDER", requires = "record")]
+    pub to: Option<PathBuf>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -5,6 +5,7 @@ use std::io;
 
 use super::exit::Exit;
 use crate::harness::HarnessError;
+use crate::runner::RunnerError;
 use crate::session::SessionError;
 
 /// An error of a command.
@@ -43,8 +44,10 @@ impl From<SessionError> for CliError {
                 Exit::Environment
             }
             SessionError::Random(_) => Exit::Environment,
+            SessionError::Model(error) if error.is_environment() => Exit::Environment,
             SessionError::Fold { .. } => Exit::Internal,
             _ if io.is_some_and(is_environment) => Exit::Environment,
+            SessionError::Runner(RunnerError::Missing(_)) => Exit::Environment,
             SessionError::File(_)
             | SessionError::Runner(_)
             | SessionError::Io { .. }
@@ -60,6 +63,7 @@ impl From<SessionError> for CliError {
             | SessionError::KernelBusy { .. }
             | SessionError::RunExists { .. }
             | SessionError::Unsupported(_)
+            | SessionError::Model(_)
             | SessionError::Deploy(_)
             | SessionError::Replay(_) => Exit::Usage,
         };

@@ -14,14 +14,22 @@ pub(super) fn begin(folder: Option<&Path>) {
         .with_writer(std::io::stderr)
         .without_time()
         .with_target(false)
-        .with_filter(EnvFilter::try_from_env("AFTERHOURS_LOG").unwrap_or_else(|_| EnvFilter::new("warn")));
+        .with_filter(quiet(EnvFilter::try_from_env("AFTERHOURS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"))));
     let file = folder.and_then(|folder| File::options().create(true).append(true).open(folder.join("run.log")).ok());
     let file = file.map(|file| {
         tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .with_writer(Mutex::new(file))
-            .with_filter(EnvFilter::new("info"))
+            .with_filter(quiet(EnvFilter::new("info")))
     });
     // A second run in one process, as tests have it, keeps the first's logs.
     let _ = tracing_subscriber::registry().with(stderr).with(file).try_init();
+}
+
+/// Silences the libraries that ask models: they log whole answers and headers, and both may hold the key.
+fn quiet(filter: EnvFilter) -> EnvFilter {
+    ["async_openai", "reqwest", "hyper", "hyper_util", "h2", "rustls"]
+        .iter()
+        .filter_map(|library| format!("{library}=off").parse().ok())
+        .fold(filter, EnvFilter::add_directive)
 }

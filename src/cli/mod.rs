@@ -6,6 +6,7 @@ mod error;
 mod eval;
 mod exit;
 mod logging;
+mod replay;
 mod report;
 mod run;
 mod start;

@@ -11,7 +11,7 @@ use super::logging;
 use super::world::{here, own_path, runtime};
 use crate::mission::ModelChoice;
 use crate::report::{Human, Json, Meter, Observer, Quiet};
-use crate::session::{Options, Session, StopFlag, run_folder};
+use crate::session::{Options, Session, StopFlag, recording_path, run_folder};
 
 pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
     let mut options = options(args.choices, args.view)?;
@@ -47,7 +47,7 @@ fn options(choices: Choices, view: ViewArgs) -> Result<Options, CliError> {
 /// A recording on the command line is named from the folder that the user stands in; in a mission, from the repository.
 fn from_here(model: ModelChoice, here: &Path) -> ModelChoice {
     match model {
-        ModelChoice::Replay(path) => ModelChoice::Replay(here.join(path)),
+        ModelChoice::Replay(path) => ModelChoice::Replay(recording_path(here, &path)),
         other => other,
     }
 }

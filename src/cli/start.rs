@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use super::args::{Cli, Command};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{deploy, eval, report, run, status, stop, tool};
+use super::{deploy, eval, replay, report, run, status, stop, tool};
 use crate::gate;
 use crate::harness::{launch, native};
 use crate::sandbox::supervise;
@@ -32,6 +32,7 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::stop(&args).map(ExitCode::from),
         Command::Status(args) => status::status(&args).map(ExitCode::from),
         Command::Report(args) => report::report(&args).map(ExitCode::from),
+        Command::Replay(args) => replay::replay(&args).map(ExitCode::from),
         Command::Tool(args) => tool::tool(args),
         Command::Deploy(args) => deploy::deploy(&args).map(ExitCode::from),
         Command::Eval(args) => eval::eval(&args).map(ExitCode::from),

@@ -20,7 +20,7 @@ use crate::protocol::{Analysis, Controls, Gpu, Profile, Profiles, Tool};
 use crate::report::outcome_text;
 use crate::runner::Local;
 use crate::session::{self, SessionError};
-use crate::tools::{self, Bench, Context, EditKernel, Order, ReadFile, Readable, Replacement};
+use crate::tools::{self, Bench, Context, EditKernel, Order, ReadFile, Readable, Replacement, Yardstick};
 use crate::workspace::Workspace;
 
 pub(super) fn tool(args: ToolArgs) -> Result<ExitCode, CliError> {
@@ -78,9 +78,7 @@ fn measure(args: &MeasureArgs, mode: Mode, incumbent: Option<&Path>) -> Result<E
         harness,
         runner: Box::new(Local::new(own_path()?, scratch)),
         gate: Some(gate),
-        gpu: gpu.clone(),
-        metric: args.metric,
-        min_improvement: 0.01,
+        yardstick: Yardstick { gpu: gpu.clone(), metric: args.metric, min_improvement: 0.01 },
     };
     let seed = getrandom::u64().map_err(|error| CliError::environment(format!("no random numbers: {error}")))?;
     let order = Order { profile, effort: &effort, candidate: &candidate, incumbent: incumbent.as_deref(), seed };

@@ -2,7 +2,7 @@
 
 use super::expected::{Ended, Expected};
 use super::play::{ExitCode, Played};
-use crate::protocol::{Event, Rule};
+use crate::protocol::{Event, Rule, StopReason};
 
 /// Returns a line for each difference.
 pub(super) fn differences(expected: &Expected, played: &Played, exit_code: ExitCode) -> Vec<String> {
@@ -22,11 +22,20 @@ pub(super) fn differences(expected: &Expected, played: &Played, exit_code: ExitC
         differs("refusals", expected.refusals.as_ref().map(rules), refusals.join(", ")),
         differs("kernel", expected.kernel.clone(), played.kernel.clone()),
         differs("commits", expected.commits, played.commits),
+        expected.blocked.as_deref().and_then(|part| unsaid(part, stop)),
         expected.events.as_deref().and_then(|wanted| missing(wanted, &played.events)),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn unsaid(part: &str, stop: Option<&StopReason>) -> Option<String> {
+    match stop {
+        Some(StopReason::Blocked { message }) if message.contains(part) => None,
+        Some(StopReason::Blocked { message }) => Some(format!("blocked: {message:?} does not say {part:?}")),
+        _ => Some(format!("blocked: expected {part:?}, and the run was not blocked")),
+    }
 }
 
 fn word(ended: &Ended) -> String {

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::mission::MissionError;
 use crate::model::ReplayError;
+use crate::session::SessionError;
 
 /// A scenario that cannot be played, or the place where it should have been.
 #[derive(Debug, Error)]
@@ -25,6 +26,9 @@ pub enum EvalError {
     /// The replies.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// The run that is to become a scenario.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// A file could not be read or written.
     #[error("failed to {action} {}: {source}", path.display())]
     Io {

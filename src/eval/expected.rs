@@ -10,7 +10,7 @@ use super::text;
 use crate::protocol::{BudgetKind, Decision, Event, RevertCause, Rule, StopReason};
 
 /// The file that may hold the expected kernel where a JSON text would be hard to read.
-const KERNEL: &str = "expected.txt";
+pub(super) const KERNEL: &str = "expected.txt";
 
 /// What must hold after the run; whatever is `None` is not looked at.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -30,6 +30,13 @@ pub(super) struct Expected {
     pub(super) events: Option<Vec<String>>,
     /// The number of commits on the run's branch.
     pub(super) commits: Option<usize>,
+    /// A part of the account of why the run was blocked.
+    pub(super) blocked: Option<String>,
+    /// Not expected, but done: the user says stop after so many events.
+    pub(super) stop_after: Option<usize>,
+    /// Not expected, but done: the run's process dies after so many events, and another goes on.
+    #[serde(default)]
+    pub(super) resume_after: Vec<usize>,
 }
 
 /// How an iteration ends.
@@ -43,7 +50,7 @@ pub(super) struct Ended {
 impl Expected {
     /// Reads `expected.json` in the scenario's folder, and `expected.txt` where there is one.
     pub(super) fn read(folder: &Path) -> Result<Self, EvalError> {
-        let path = folder.join("expected.json");
+        let path = folder.join(super::scenario::EXPECTED);
         let bad = |message: String| EvalError::bad(&path, message);
         let mut expected: Self = text::json(&text::read(&path)?).map_err(bad)?;
         let kernel = folder.join(KERNEL);
@@ -58,10 +65,14 @@ impl Expected {
     }
 
     fn check(&self) -> Result<(), String> {
-        if *self == Self::default() {
+        let done = Self { stop_after: self.stop_after, resume_after: self.resume_after.clone(), ..Self::default() };
+        if *self == done {
             return Err("nothing is expected; give at least one of stop, exit, iterations, refusals, kernel, events, \
-                        commits"
+                        commits, blocked"
                 .to_owned());
+        }
+        if self.stop_after == Some(0) || !self.resume_after.iter().is_sorted_by(|a, b| a < b) {
+            return Err("stop_after, resume_after: events count from 1, each after the one before".to_owned());
         }
         if let Some(stop) = &self.stop
             && !stops().contains(stop)

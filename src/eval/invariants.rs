@@ -6,6 +6,7 @@ use super::play::Played;
 use super::scenario::KERNEL;
 use super::stage::Rest;
 use crate::protocol::{ContentHash, Decision, Finding, IterationRecord, Verdict};
+use crate::replay;
 
 /// Returns a line for each promise that the run broke.
 pub(super) fn broken(played: &Played, folder: &Path, before: &Rest, after: &Rest) -> Vec<String> {
@@ -28,6 +29,11 @@ pub(super) fn broken(played: &Played, folder: &Path, before: &Rest, after: &Rest
     let keeps = played.state.ledger.iter().filter(|record| record.decision == Decision::Keep);
     if keeps.clone().count() != played.commits {
         broken.push(format!("{} KEEPs, and {} commits", keeps.clone().count(), played.commits));
+    }
+    match replay::replay(folder) {
+        Ok(replayed) if replayed.agrees() => {}
+        Ok(replayed) => broken.push(format!("the run replays otherwise: {:?}", replayed.divergence)),
+        Err(error) => broken.push(format!("the run cannot be replayed: {error}")),
     }
     broken.extend(keeps.filter_map(|record| unproved(record, folder)));
     broken

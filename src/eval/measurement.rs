@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::error::EvalError;
 use super::text;
-use crate::protocol::{InfraFailure, KernelFailure, Micros};
+use crate::protocol::{InfraFailure, KernelFailure, Micros, Outcome};
 
 /// What one measurement comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,8 @@ pub(super) enum Measurement {
     Duel { us: f64, incumbent_us: f64, spread: f64 },
     /// Each pair of blocks of a duel, the incumbent's first, in microseconds.
     Blocks(Vec<[f64; 2]>),
+    /// Each block of one side, in microseconds.
+    Series(Vec<f64>),
     /// The kernel's fault.
     Fail(KernelFailure, String),
     /// Nobody's, or the infrastructure's.
@@ -49,10 +52,17 @@ struct Line {
     us: Option<f64>,
     incumbent_us: Option<f64>,
     spread: Option<f64>,
-    blocks: Option<Vec<[f64; 2]>>,
+    blocks: Option<Blocks>,
     fail: Option<Fail>,
     infra: Option<Infra>,
     message: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "blocks are pairs such as [[100, 50]], or those of one side such as [100, 101]")]
+enum Blocks {
+    Duel(Vec<[f64; 2]>),
+    Alone(Vec<f64>),
 }
 
 /// By how much blocks stray where the scenario does not say: a thousandth.
@@ -70,6 +80,40 @@ pub(super) fn read(path: &Path) -> Result<Vec<Measurement>, EvalError> {
         .collect()
 }
 
+/// The most characters of a failure's account that are recorded.
+const MOST_ACCOUNT: usize = 300;
+
+/// Returns the line by which a measurement comes to `outcome` again.
+pub(super) fn line(outcome: &Outcome) -> Value {
+    let account = |message: &str| message.chars().take(MOST_ACCOUNT).collect::<String>();
+    match outcome {
+        Outcome::Measured { candidate, incumbent: Some(incumbent), .. } => {
+            let pairs: Vec<_> = incumbent.blocks.iter().zip(&candidate.blocks).collect();
+            json!({"blocks": pairs})
+        }
+        Outcome::Measured { candidate, incumbent: None, .. } => json!({"blocks": candidate.blocks}),
+        Outcome::KernelFailed { failure, message } => {
+            let failure = match failure {
+                KernelFailure::Compile => "compile",
+                KernelFailure::WrongAnswer => "wrong",
+                KernelFailure::Crash => "crash",
+                KernelFailure::Timeout => "timeout",
+            };
+            json!({"fail": failure, "message": account(message)})
+        }
+        Outcome::InfraFailed { failure, message } => {
+            let failure = match failure {
+                InfraFailure::Runner => "runner",
+                InfraFailure::RunnerTimeout => "timeout",
+                InfraFailure::NoResult => "no_result",
+                InfraFailure::WrongDevice => "wrong_device",
+                InfraFailure::Incumbent => "incumbent",
+            };
+            json!({"infra": failure, "message": account(message)})
+        }
+    }
+}
+
 impl Line {
     fn measurement(self) -> Result<Measurement, String> {
         let Self { us, incumbent_us, spread, blocks, fail, infra, message } = self;
@@ -80,7 +124,8 @@ impl Line {
             (Some(us), Some(incumbent_us), None, None, None) => {
                 Measurement::Duel { us, incumbent_us, spread: spread.unwrap_or(SPREAD) }
             }
-            (None, None, Some(blocks), None, None) => Measurement::Blocks(blocks),
+            (None, None, Some(Blocks::Duel(blocks)), None, None) => Measurement::Blocks(blocks),
+            (None, None, Some(Blocks::Alone(blocks)), None, None) => Measurement::Series(blocks),
             (None, None, None, Some(fail), None) => Measurement::Fail(fail.into(), message),
             (None, None, None, None, Some(infra)) => Measurement::Infra(infra, message),
             _ => {
@@ -108,6 +153,7 @@ impl Measurement {
             Self::Alone { us, .. } => Some(vec![*us]),
             Self::Duel { us, incumbent_us, .. } => Some(vec![*us, *incumbent_us]),
             Self::Blocks(blocks) => Some(blocks.iter().flatten().copied().collect()),
+            Self::Series(blocks) => Some(blocks.clone()),
             Self::Fail(..) | Self::Infra(..) => None,
         }
     }

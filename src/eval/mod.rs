@@ -13,10 +13,14 @@ mod scenario;
 mod stage;
 mod compare;
 mod invariants;
+mod watch;
 mod play;
 mod results;
+mod tape;
+mod record;
 
 pub use error::EvalError;
 pub use play::{ExitCode, play};
+pub use record::record;
 pub use results::{Outcome, Results};
 pub use scenario::{Scenario, find};

@@ -7,15 +7,19 @@ use super::expected::Expected;
 use super::measurement::{self, Measurement};
 use super::text;
 use crate::mission::{self, Mission, ModelChoice};
-use crate::model::Replay;
+use crate::model::Recording;
 
 /// The kernel's file, in the scenario and in its repository.
 pub(super) const KERNEL: &str = "kernel.txt";
 /// The harness's file in the repository; it is never started.
 pub(super) const HARNESS: &str = "harness.sh";
 
-const MISSION: &str = "mission.md";
-const REPLIES: &str = "replies.jsonl";
+pub(super) const MISSION: &str = "mission.md";
+pub(super) const REPLIES: &str = "replies.jsonl";
+pub(super) const MEASUREMENTS: &str = "measurements.jsonl";
+pub(super) const EXPECTED: &str = "expected.json";
+/// The folder of more files of the repository.
+pub(super) const REPOSITORY: &str = "repository";
 
 /// A scenario, read and checked.
 #[derive(Clone, Debug)]
@@ -23,7 +27,7 @@ pub struct Scenario {
     pub(super) name: String,
     pub(super) mission: Mission,
     pub(super) kernel: String,
-    pub(super) replies: Replay,
+    pub(super) replies: Recording,
     pub(super) measurements: Vec<Measurement>,
     pub(super) expected: Expected,
     /// The folder of the files that the repository has besides, where there is one.
@@ -40,12 +44,12 @@ impl Scenario {
         let mut mission = mission::load(&folder.join(MISSION), &std::collections::BTreeMap::new())?;
         check(&folder.join(MISSION), &mission)?;
         mission.model = ModelChoice::Replay(REPLIES.into());
-        let files = Some(folder.join("repository")).filter(|files| files.is_dir());
+        let files = Some(folder.join(REPOSITORY)).filter(|files| files.is_dir());
         Ok(Self {
             name: folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned(),
             kernel: text::read(&folder.join(KERNEL))?,
-            replies: Replay::open(&replies)?,
-            measurements: measurement::read(&folder.join("measurements.jsonl"))?,
+            replies: Recording::open(&replies)?,
+            measurements: measurement::read(&folder.join(MEASUREMENTS))?,
             expected: Expected::read(folder)?,
             mission,
             files,
@@ -76,7 +80,7 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>, EvalError> {
     let mut folders = Vec::new();
     for entry in entries {
         let folder = entry.map_err(EvalError::io("read", path))?.path();
-        if folder.is_dir() {
+        if folder.is_dir() && has_a_file_of_one(&folder) {
             folders.push(folder);
         }
     }
@@ -87,6 +91,11 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>, EvalError> {
     Ok(folders)
 }
 
+/// Tells whether a folder among scenarios is meant to be one, however incomplete. Others hold collections of another kind.
+fn has_a_file_of_one(folder: &Path) -> bool {
+    [MISSION, KERNEL, REPLIES, MEASUREMENTS, EXPECTED].iter().any(|file| folder.join(file).exists())
+}
+
 fn is_scenario(path: &Path) -> bool {
-    path.join(MISSION).is_file() || path.join("expected.json").is_file()
+    path.join(MISSION).is_file() || path.join(EXPECTED).is_file()
 }

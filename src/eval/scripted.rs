@@ -93,7 +93,7 @@ fn answer(measurement: &Measurement, job: &Job) -> Result<JobOutput, End> {
     };
     let one = |said: Said| JobOutput { ran: vec![ran(Role::Candidate, 0, &said)] };
     Ok(match measurement {
-        Measurement::Alone { .. } if is_duel => {
+        Measurement::Alone { .. } | Measurement::Series(_) if is_duel => {
             return Err(End::Misfit("is of one side (`us`), and the run makes a duel: add `incumbent_us`".to_owned()));
         }
         Measurement::Duel { .. } | Measurement::Blocks(_) if !is_duel => {
@@ -103,6 +103,11 @@ fn answer(measurement: &Measurement, job: &Job) -> Result<JobOutput, End> {
             let message = format!("has {} pairs of blocks, and the duel has {}", pairs.len(), job.blocks.len() / 2);
             return Err(End::Misfit(message));
         }
+        Measurement::Series(blocks) if blocks.len() != job.blocks.len() => {
+            let message = format!("has {} blocks, and the run measures {}", blocks.len(), job.blocks.len());
+            return Err(End::Misfit(message));
+        }
+        Measurement::Series(blocks) => all(&|_, place| blocks.get(place).copied().unwrap_or_default(), DEVICE),
         Measurement::Alone { us, spread } => all(&|_, pair| stray(*us, *spread, pair), DEVICE),
         Measurement::Duel { us, incumbent_us, spread } => all(
             &|role, pair| match role {

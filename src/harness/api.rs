@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::job::{BlockResult, Job, Ran, Role};
@@ -36,7 +37,8 @@ impl<'a> Request<'a> {
 }
 
 /// Why a process of a job is not a measurement.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// The kernel is at fault.
     Kernel(KernelFailure, String),

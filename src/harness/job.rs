@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::protocol::{Device, Gpu, Micros};
 
 /// Whose text a process works on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The change under test.
     Candidate,
@@ -137,13 +140,14 @@ pub struct JobOutput {
 }
 
 /// One case of a block's result.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseResult {
     /// The case's name.
     pub id: String,
     /// The time of each call, in microseconds; where a harness gives no more than their median, that alone.
     pub time_us: Vec<Micros>,
     /// The mean of the calls, where it does not follow from `time_us`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_us: Option<Micros>,
 }
 

@@ -10,8 +10,13 @@ mod printed;
 mod contract;
 mod gpumode;
 pub mod native;
+mod lexer;
+mod wires;
+mod tripwire;
 mod open;
 
 pub use api::*;
 pub use job::*;
 pub use open::open;
+pub use tripwire::{Language, Tripped, tripped};
+pub use wires::Act;

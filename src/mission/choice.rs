@@ -38,6 +38,19 @@ impl fmt::Display for RunnerChoice {
     }
 }
 
+/// What becomes of a run where the system cannot confine a kernel's processes as it should.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxChoice {
+    /// It does not begin.
+    Required,
+    /// It begins, with the protections that there are, and every artifact names those that there are not.
+    #[default]
+    BestEffort,
+    /// It begins, and the processes may do what the account may, within limits.
+    Unconfined,
+}
+
 /// A text that names no runner or no model.
 #[derive(Debug, Error)]
 #[error("{text:?} is not a {kind}: use {expected}")]

@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::choice::{ModelChoice, RunnerChoice};
+use super::choice::{ModelChoice, RunnerChoice, SandboxChoice};
 use super::units::{Dollars, Fraction, Speedup, Text, Wall};
 use crate::protocol::{Budget, Deploy, MetricName, Micros};
 
@@ -21,6 +21,7 @@ pub(super) struct FrontMatter {
     pub(super) gpu: Option<Text>,
     pub(super) runner: RunnerChoice,
     pub(super) model: ModelChoice,
+    pub(super) sandbox: SandboxChoice,
     pub(super) budget: BudgetMap,
     pub(super) min_improvement: Option<Fraction>,
     pub(super) forbidden: Vec<Text>,
@@ -29,6 +30,7 @@ pub(super) struct FrontMatter {
     pub(super) read: Vec<Text>,
     pub(super) vars: BTreeMap<String, Value>,
     pub(super) seed: Option<u64>,
+    pub(super) tune: u32,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -40,6 +42,7 @@ pub(super) struct BudgetMap {
     usd: Option<Dollars>,
     no_progress: Option<NonZeroU32>,
     infra_failures: Option<NonZeroU32>,
+    idle_turns: Option<NonZeroU32>,
 }
 
 impl From<BudgetMap> for Budget {
@@ -51,6 +54,7 @@ impl From<BudgetMap> for Budget {
             usd: map.usd.map(|usd| usd.0),
             no_progress: map.no_progress.map(NonZeroU32::get),
             infra_failures: map.infra_failures.map(NonZeroU32::get),
+            idle_turns: map.idle_turns.map(NonZeroU32::get),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::choice::{ModelChoice, RunnerChoice};
+use super::choice::{ModelChoice, RunnerChoice, SandboxChoice};
 use super::document::{Document, MAX_MISSION_BYTES, too_large};
 use super::error::{At, MissionError};
 use super::front::FrontMatter;
@@ -33,10 +33,14 @@ pub struct Mission {
     pub runner: RunnerChoice,
     /// Who proposes.
     pub model: ModelChoice,
+    /// How far the kernel's processes must be confined.
+    pub sandbox: SandboxChoice,
     /// More files and folders that the model may read, relative to the repository's root.
     pub read: Vec<PathBuf>,
     /// The tuner's seed, where the mission fixes it.
     pub seed: Option<u64>,
+    /// Iterations that the tuner gets after each KEEP of another model's.
+    pub tune: u32,
     /// The body, its variables replaced by their values.
     pub prompt: String,
     /// The file as it was.
@@ -83,9 +87,11 @@ pub fn parse(path: &Path, text: &str, vars: &BTreeMap<String, String>) -> Result
         kernel: front.kernel.as_ref().ok_or_else(|| missing("kernel"))?.0.clone().into(),
         harness: front.harness.as_ref().ok_or_else(|| missing("harness"))?.0.clone().into(),
         runner: front.runner,
+        sandbox: front.sandbox,
         model: front.model.clone(),
         read: front.read.iter().map(|path| PathBuf::from(&path.0)).collect(),
         seed: front.seed,
+        tune: front.tune,
         terms: terms(path, &settings, front)?,
         prompt: rendered.prompt,
         text: text.to_owned(),

@@ -5,8 +5,9 @@ use std::pin::Pin;
 
 use thiserror::Error;
 
+use super::message::{Message, Sent};
 use crate::journal::Snapshots;
-use crate::protocol::{RawCall, RunState, Usage};
+use crate::protocol::{Answerer, FaultKind, Problem, RawCall, RunState, Usage};
 
 /// What came of a call, for the model that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -57,17 +58,63 @@ pub struct Turn {
     pub calls: Vec<RawCall>,
     /// What the answer cost.
     pub usage: Usage,
+    /// What was wrong with its form, where something was.
+    pub problem: Option<Problem>,
+    /// Its words beside the calls, bounded.
+    pub text: String,
+    /// Who answered, where it is not always the same.
+    pub by: Option<Answerer>,
+    /// What was sent, where something was.
+    pub sent: Option<Sent>,
 }
 
-/// A model that can propose nothing any more: the run ends as blocked.
+/// An attempt that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The model that was asked.
+    pub model: String,
+    /// In a word.
+    pub kind: FaultKind,
+    /// In the endpoint's words, bounded, without any key.
+    pub message: String,
+    /// The wait that the endpoint asks for, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Fault {
+    fn describe(&self) -> String {
+        format!("{}: {}: {}", self.model, self.kind, self.message)
+    }
+}
+
+/// Why a model did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ModelError {
-    /// There is nothing left to try.
+    /// Asking again may help: the session journals the fault, waits, and asks again.
+    #[error("{}", .0.describe())]
+    Fault(Fault),
+    /// There is nothing left to try: the run ends as blocked.
     #[error("{0}")]
     Exhausted(String),
-    /// It cannot be asked, and asking again will not help.
+    /// It cannot be asked, and asking again will not help: the run ends as blocked.
     #[error("{0}")]
     Failed(String),
+}
+
+/// What a language model is shown: the words of each request, made from the run.
+pub trait Context {
+    /// Returns the messages of the next request. Asked again before an answer came, it returns them again; every call of an
+    /// answer has its result in them.
+    ///
+    /// # Errors
+    /// Where the words cannot be made: asking again will not help.
+    fn request(&mut self, view: &View<'_>) -> Result<Vec<Message>, ModelError>;
+
+    /// Takes in the answer to the last request.
+    fn answered(&mut self, turn: &Turn);
+
+    /// Makes the next request smaller than the last one, which was too long. Returns whether it can be.
+    fn shrink(&mut self) -> bool;
 }
 
 /// The future of a model's answer, on the session's single thread.
@@ -78,6 +125,7 @@ pub trait Model {
     /// Returns the model's name, as on the command line.
     fn name(&self) -> String;
 
-    /// Asks for the next calls. Every retry is the model's own affair; an error ends the run.
+    /// Asks for the next calls, once. After a fault it is asked again with the same view, but for the count in
+    /// `view.state.turn_faults`; by that count it may turn to another model. Dropping the future gives the attempt up.
     fn turn<'a>(&'a mut self, view: View<'a>) -> TurnFuture<'a>;
 }

@@ -1,127 +1,90 @@
-//! The replay: a model that says what a recording says, turn by turn.
-//!
-//! A recording is a text file with one turn a line:
-//!
-//! ```json
-//! {"calls":[{"tool":"test-run","arguments":{"profile":"smoke"},"id":"a"}],"usage":{"prompt":10}}
-//! ```
-//!
-//! `id` and `usage` may be left out. In arguments the string `$artifact` stands for the artifact that awaits its
-//! analysis when the call runs, which a recording cannot know.
+//! The replay: a model that says what a [recording](Recording) says, turn by turn.
 
-use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
 use serde_json::Value;
-use thiserror::Error;
 
-use super::api::{Model, ModelError, Turn, TurnFuture, View};
-use crate::protocol::{Iteration, Phase, Purpose, RawCall, RunState, Tool, Usage, artifact_path};
+use super::api::{CallResult, Fault, Model, ModelError, Turn, TurnFuture, View};
+use super::recording::{Recorded, RecordedTurn, Recording};
+use super::rehearsal::{MakeContext, Rehearsal};
+use crate::protocol::{Answerer, Iteration, Phase, Purpose, RawCall, RunState, Tool, artifact_path};
 
 /// Stands in arguments for an artifact's path.
 const ARTIFACT: &str = "$artifact";
 
 /// A recorded model.
-#[derive(Clone, Debug)]
 pub struct Replay {
-    path: PathBuf,
-    turns: Vec<Recorded>,
+    recording: Recording,
+    rehearsal: Option<Rehearsal>,
+    /// The results that the model has not seen, while the recorded tuner was at work.
+    unseen: Option<Vec<CallResult>>,
 }
 
-/// A recording that cannot be used.
-#[derive(Debug, Error)]
-pub enum ReplayError {
-    /// The file cannot be read.
-    #[error("cannot read the recording {}: {cause}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        #[source]
-        cause: std::io::Error,
-    },
-    /// A line is no turn.
-    #[error(
-        "line {line} of the recording {} is no turn: {cause}; a turn is an object such as \
-         {{\"calls\":[{{\"tool\":\"test-run\",\"arguments\":{{\"profile\":\"smoke\"}}}}]}}",
-        path.display()
-    )]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Counts from 1.
-        line: usize,
-        /// What is wrong with it.
-        #[source]
-        cause: serde_json::Error,
-    },
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Recorded {
-    calls: Vec<RecordedCall>,
-    #[serde(default)]
-    usage: Usage,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RecordedCall {
-    tool: String,
-    #[serde(default)]
-    arguments: Value,
-    id: Option<String>,
+impl From<Recording> for Replay {
+    fn from(recording: Recording) -> Self {
+        Self { recording, rehearsal: None, unseen: None }
+    }
 }
 
 impl Replay {
-    /// Reads the recording at `path`. Empty lines do not count.
-    ///
-    /// # Errors
-    /// The file cannot be read, or one of its lines is no turn.
-    pub fn open(path: &Path) -> Result<Self, ReplayError> {
-        let text = std::fs::read_to_string(path).map_err(|cause| ReplayError::Read { path: path.to_owned(), cause })?;
-        let turns = text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty())
-            .map(|(index, line)| {
-                serde_json::from_str(line).map_err(|cause| ReplayError::Line {
-                    path: path.to_owned(),
-                    line: index + 1,
-                    cause,
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { path: path.to_owned(), turns })
+    /// Compares, where the recording has the requests that were sent, their words with those that `make`'s contexts give
+    /// today, and fails where they differ.
+    #[must_use]
+    pub fn with_context(self, make: MakeContext) -> Self {
+        Self { rehearsal: Some(Rehearsal::new(make)), ..self }
     }
 
-    /// Returns the turn after as many as the run has had.
-    fn next(&self, state: &RunState) -> Result<Turn, ModelError> {
-        let number = state.counters.round_trips;
-        let Some(turn) = usize::try_from(number).ok().and_then(|number| self.turns.get(number)) else {
-            let (path, count) = (self.path.display(), self.turns.len());
-            return Err(ModelError::Exhausted(format!("the recording {path} has ended after {count} turns")));
-        };
-        let mut foresight = Foresight::new(state);
-        let calls = turn.calls.iter().enumerate().map(|(index, call)| {
-            let mut arguments = call.arguments.clone();
+    /// Returns what stands after as many attempts as the run has made.
+    fn recorded(&self, state: &RunState) -> Result<&Recorded, ModelError> {
+        let counters = &state.counters;
+        let tuner_turns = if self.recording.has_tuner() { counters.tuner_turns } else { 0 };
+        let place = usize::try_from(counters.round_trips + counters.model_faults + tuner_turns).ok();
+        place.and_then(|place| self.recording.turns.get(place)).ok_or_else(|| {
+            let (path, count) = (self.recording.path.display(), self.recording.len());
+            ModelError::Exhausted(format!("the recording {path} has ended after {count} turns"))
+        })
+    }
+
+    fn answer(&mut self, view: View<'_>, recorded: RecordedTurn) -> Result<Turn, ModelError> {
+        let RecordedTurn { calls, usage, problem, text, sent, by } = recorded;
+        let number = view.state.counters.round_trips;
+        let mut foresight = Foresight::new(view.state);
+        let calls = calls.into_iter().enumerate().map(|(index, call)| {
+            let mut arguments = call.arguments;
             fill(&mut arguments, &foresight.artifact());
             foresight.after(&call.tool, &arguments);
-            let id = call.id.clone().unwrap_or_else(|| format!("t{number}c{index}"));
-            RawCall { id, tool: call.tool.clone(), arguments }
+            RawCall { id: call.id.unwrap_or_else(|| format!("t{number}c{index}")), tool: call.tool, arguments }
         });
-        Ok(Turn { calls: calls.collect(), usage: turn.usage })
+        let mut turn = Turn { calls: calls.collect(), usage, problem, text, by, ..Turn::default() };
+        if turn.by == Some(Answerer::Tuner) {
+            self.unseen.get_or_insert_with(|| view.results.to_vec());
+            return Ok(turn);
+        }
+        let unseen = self.unseen.take();
+        let view = View { results: unseen.as_deref().unwrap_or(view.results), ..view };
+        if let (Some(rehearsal), Some(sent)) = (&mut self.rehearsal, &sent) {
+            let number = usize::try_from(number).unwrap_or(usize::MAX);
+            turn.sent = rehearsal.check(view, number, sent, &turn)?;
+        }
+        Ok(turn)
     }
 }
 
 impl Model for Replay {
     fn name(&self) -> String {
-        format!("replay:{}", self.path.display())
+        format!("replay:{}", self.recording.path.display())
     }
 
     fn turn<'a>(&'a mut self, view: View<'a>) -> TurnFuture<'a> {
-        Box::pin(std::future::ready(self.next(view.state)))
+        let answer = match self.recorded(view.state).cloned() {
+            Ok(Recorded::Silent) => return Box::pin(std::future::pending()),
+            Ok(Recorded::Turn(turn)) => self.answer(view, *turn),
+            Ok(Recorded::Fault(kind)) => {
+                let message = "as the recording says".to_owned();
+                Err(ModelError::Fault(Fault { model: self.name(), kind, message, retry_after_ms: None }))
+            }
+            Ok(Recorded::Failed(message)) => Err(ModelError::Failed(message)),
+            Err(error) => Err(error),
+        };
+        Box::pin(std::future::ready(answer))
     }
 }
 
@@ -201,21 +164,40 @@ impl Foresight {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::path::Path;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
-    use crate::protocol::{ArtifactRef, ContentHash, Current, Event, Evidence, KernelFailure, Outcome, RunStarted};
+    use crate::model::ReplayError;
+    use crate::protocol::{
+        ArtifactRef, ContentHash, Current, Event, Evidence, FaultKind, KernelFailure, Outcome, Problem, RunStarted,
+        Usage,
+    };
     use jiff::Timestamp;
 
-    fn recording(text: &str) -> (tempfile::TempDir, Result<Replay, ReplayError>) {
+    fn recording(text: &str) -> (tempfile::TempDir, Result<Recording, ReplayError>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("night.jsonl");
         std::fs::write(&path, text).unwrap();
-        let opened = Replay::open(&path);
+        let opened = Recording::open(&path);
         (folder, opened)
     }
 
+    /// Returns what the recording answers in `state`.
+    fn next(recording: &Recording, state: &RunState) -> Result<Turn, ModelError> {
+        let snapshots = crate::journal::Snapshots::new(Path::new("/nowhere"));
+        let view = View { state, prompt: "", kernel: "", results: &[], snapshots: &snapshots };
+        let mut replay = Replay::from(recording.clone());
+        let mut turn = replay.turn(view);
+        match turn.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(turn) => turn,
+            Poll::Pending => Err(ModelError::Exhausted("silence".to_owned())),
+        }
+    }
+
     /// Returns the state of a run in iteration 3, before its change.
-    fn state() -> RunState {
+    pub(in crate::model) fn state() -> RunState {
         let hash = ContentHash::of(b"").to_string();
         let effort = serde_json::json!(
             {"repeats": 1, "stage_repeats": [1], "early_stop_us": null, "timeout_seconds": 1, "pairs": 1});
@@ -247,29 +229,51 @@ mod tests {
         );
         let (_folder, replay) = recording(text);
         let (replay, mut state) = (replay.unwrap(), state());
-        let first = replay.next(&state).unwrap();
+        let first = next(&replay, &state).unwrap();
         assert_eq!(first.calls.iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), ["mine", "t0c1"]);
         assert_eq!(first.calls[1].arguments, Value::Null);
-        assert_eq!(replay.next(&state).unwrap(), first);
+        assert_eq!(next(&replay, &state).unwrap(), first);
         state.counters.round_trips = 1;
-        assert_eq!(replay.next(&state).unwrap().usage, Usage { prompt: 7, usd: 0.5, ..Usage::default() });
+        assert_eq!(next(&replay, &state).unwrap().usage, Usage { prompt: 7, usd: 0.5, ..Usage::default() });
         state.counters.round_trips = 2;
-        let end = replay.next(&state).unwrap_err();
+        let end = next(&replay, &state).unwrap_err();
         assert!(
             matches!(&end, ModelError::Exhausted(message) if message.ends_with("has ended after 2 turns")),
             "{end}"
         );
-        assert!(replay.name().starts_with("replay:") && replay.name().ends_with("night.jsonl"));
+        assert!(Replay::from(replay).name().ends_with("night.jsonl"));
+    }
+
+    #[test]
+    fn faults_failures_and_silence_stand_in_their_places() {
+        let lines = "{\"fault\":\"server\"}\n{\"calls\":[],\"problem\":\"empty\"}\n{\"failed\":\"no credit\"}\n{\"silent\":true}";
+        let (_folder, replay) = recording(lines);
+        let (replay, mut state) = (replay.unwrap(), state());
+        assert!(matches!(next(&replay, &state), Err(ModelError::Fault(fault)) if fault.kind == FaultKind::Server));
+        state.counters.model_faults = 1;
+        assert_eq!(next(&replay, &state).unwrap().problem, Some(Problem::Empty));
+        state.counters.round_trips = 1;
+        assert_eq!(next(&replay, &state), Err(ModelError::Failed("no credit".to_owned())));
+        state.counters.model_faults = 2;
+        assert_eq!(next(&replay, &state), Err(ModelError::Exhausted("silence".to_owned())));
     }
 
     #[test]
     fn a_bad_line_is_named_with_its_file_and_number() {
-        for bad in ["{", "[]", r#"{"calls":[{"arguments":{}}]}"#, r#"{"calls":[],"cals":[]}"#, r#"{"usage":{}}"#] {
+        for bad in [
+            "{",
+            "[]",
+            r#"{"calls":[{"arguments":{}}]}"#,
+            r#"{"calls":[],"cals":[]}"#,
+            r#"{"usage":{}}"#,
+            r#"{"silent":false}"#,
+            r#"{"fault":"server","problem":"empty"}"#,
+        ] {
             let (_folder, replay) = recording(&format!("{{\"calls\":[]}}\n\n{bad}\n"));
             let message = replay.unwrap_err().to_string();
             assert!(message.starts_with("line 3 of the recording ") && message.contains("night.jsonl"), "{message}");
         }
-        let missing = Replay::open(Path::new("/nowhere/night.jsonl")).unwrap_err().to_string();
+        let missing = Recording::open(Path::new("/nowhere/night.jsonl")).unwrap_err().to_string();
         assert!(missing.contains("/nowhere/night.jsonl"), "{missing}");
     }
 
@@ -297,7 +301,7 @@ mod tests {
         let mut state = state();
         // The iteration was begun before, and its first smoke test came to nothing.
         state.current.rounds = [1, 0, 0];
-        let turn = replay.unwrap().next(&state).unwrap();
+        let turn = next(&replay.unwrap(), &state).unwrap();
         let expected = [
             "iter-0003/test-2.txt",
             "iter-0003/candidate.txt",
@@ -318,7 +322,7 @@ mod tests {
         let test = Some(Evidence { outcome, artifact, analysed: None });
         state.current = Current { test, ..Current::default() };
         state.phase = Phase::Tested;
-        let turn = replay.unwrap().next(&state).unwrap();
+        let turn = next(&replay.unwrap(), &state).unwrap();
         assert_eq!(artifacts(&turn), ["iter-0003/test-5.txt"]);
         assert_eq!(turn.calls[0].arguments["x"], serde_json::json!(["iter-0003/test-5.txt", "a $artifact"]));
     }

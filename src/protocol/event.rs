@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Analysis, ArtifactRef, Decision, Outcome, Purpose};
+use super::fault::{FaultKind, Problem};
 use super::ids::{ContentHash, Iteration, RunId};
 use super::refusal::Refusal;
 use super::stop::{StopReason, StopSource};
@@ -34,6 +35,26 @@ pub struct Usage {
     pub completion: u64,
     /// US dollars.
     pub usd: f64,
+}
+
+/// Who answered a turn, where it is not always the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answerer {
+    /// One of several language models, by its name.
+    Model(String),
+    /// The tuner beside the model.
+    Tuner,
+}
+
+impl Answerer {
+    /// Returns the name, for reports.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Model(name) => name,
+            Self::Tuner => "tuner",
+        }
+    }
 }
 
 /// Who asked for a step.
@@ -198,7 +219,28 @@ pub enum Event {
         usage: Usage,
         /// How long it took.
         model_ms: u64,
+        /// What was wrong with the answer's form, where something was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Problem>,
+        /// Who answered, where it is not always the same: a fallback, or the tuner beside the model.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Answerer>,
     },
+    /// An attempt to ask the model came to nothing; the next one follows after the wait.
+    ModelFault {
+        /// The model that was asked.
+        model: String,
+        /// In a word.
+        kind: FaultKind,
+        /// In the endpoint's words, bounded, without any key.
+        message: String,
+        /// How long the attempt took, in milliseconds.
+        model_ms: u64,
+        /// The wait before the next attempt, in milliseconds.
+        wait_ms: u64,
+    },
+    /// Nobody answers this turn any more: the user said stop, or the wall budget ended, while the model was asked.
+    TurnAbandoned {},
     /// The model or the runner failed for good: the change in flight is put back, and the run ends.
     Blocked {
         /// What happened, and what would help.

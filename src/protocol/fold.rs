@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::event::{Caller, Event, RunStarted};
+use super::event::{Answerer, Caller, Event, RunStarted};
 use super::ids::Iteration;
 use super::record::Counters;
 use super::state::{Current, Due, Pending, Phase, RunState};
@@ -40,6 +40,8 @@ impl RunState {
             incumbent: run.baseline,
             in_flight: None,
             pending: None,
+            turn_faults: 0,
+            answered_by: None,
             queue: VecDeque::new(),
             current: Current::default(),
             ledger: Vec::new(),
@@ -78,10 +80,16 @@ impl RunState {
             }
             Event::DeployFinished { exit_code, .. } => self.deployed(*exit_code),
             Event::TurnStarted {} => self.turn_started(),
-            Event::TurnFinished { calls, usage, model_ms } => {
+            Event::TurnFinished { calls, usage, model_ms, problem, by } => {
                 self.settle("turn_finished", |pending| matches!(pending, Pending::Turn))?;
+                self.answered_by.clone_from(by);
+                self.counters.format_errors += u32::from(problem.is_some());
+                self.turn_faults = 0;
                 self.queue = calls.iter().cloned().collect();
-                self.counters.round_trips += 1;
+                match by {
+                    Some(Answerer::Tuner) => self.counters.tuner_turns += 1,
+                    Some(Answerer::Model(_)) | None => self.counters.round_trips += 1,
+                }
                 self.counters.usage.prompt += usage.prompt;
                 self.counters.usage.cached += usage.cached;
                 self.counters.usage.completion += usage.completion;
@@ -90,7 +98,23 @@ impl RunState {
                 self.current.idle_turns += 1;
                 Ok(())
             }
+            Event::ModelFault { model_ms, .. } => {
+                if self.pending != Some(Pending::Turn) {
+                    return self.refuse("model_fault", "the model was not asked");
+                }
+                self.counters.model_faults += 1;
+                self.counters.model_ms += model_ms;
+                self.turn_faults = self.turn_faults.saturating_add(1);
+                Ok(())
+            }
+            Event::TurnAbandoned {} => {
+                self.settle("turn_abandoned", |pending| matches!(pending, Pending::Turn))?;
+                self.turn_faults = 0;
+                self.current.abandoned = true;
+                Ok(())
+            }
             Event::Blocked { message } => {
+                self.turn_faults = 0;
                 if matches!(self.pending, Some(Pending::Turn | Pending::Measure(_))) {
                     self.pending = None;
                 }
@@ -124,6 +148,7 @@ impl RunState {
                 // From here on the file may hold the change: a reader of the journal must expect it.
                 self.in_flight = Some(*to);
                 self.current.edited = Some(*to);
+                self.current.by.clone_from(&self.answered_by);
                 Ok(())
             }
             Event::EditFinished { overhead_us } => {
@@ -279,6 +304,8 @@ impl RunState {
         // Whoever resumes wants the run to go on, also where its process died on the way to the end.
         self.stop_requested = None;
         self.blocked = None;
+        self.turn_faults = 0;
+        self.current.abandoned = false;
         if self.stop.take().is_some() {
             self.closing = None;
             self.counters.failed_deploys = 0;

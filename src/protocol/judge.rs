@@ -9,6 +9,9 @@ use super::state::{Current, Due, Evidence, Pending, Phase, RunState};
 use super::stop::StopReason;
 use super::terms::Target;
 
+/// The longest feedback that stays in the ledger, in characters: the artifact has all of it.
+const MOST_FEEDBACK: usize = 400;
+
 impl RunState {
     pub(super) fn measure_started(&mut self, spec: &MeasureSpec) -> Result<(), FoldError> {
         const EVENT: &str = "measure_started";
@@ -168,6 +171,7 @@ impl RunState {
             evidence.analysed = Some(analysis.decision);
             evidence.artifact = artifact.clone();
         }
+        self.current.feedback = analysis.feedback.chars().take(MOST_FEEDBACK).collect();
         self.current.next_step.clone_from(&analysis.next_step);
         self.stepped(overhead_us);
         if self.phase == Phase::Baseline {

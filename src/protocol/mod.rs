@@ -5,6 +5,7 @@
 
 mod event;
 mod evidence;
+mod fault;
 mod fold;
 mod forbidden;
 mod gate;
@@ -20,6 +21,7 @@ mod terms;
 
 pub use event::*;
 pub use evidence::*;
+pub use fault::*;
 pub use fold::*;
 pub use forbidden::*;
 pub use gate::*;

@@ -7,8 +7,8 @@ use super::evidence::{Outcome, Purpose};
 use super::state::{Due, Pending, Phase, RunState};
 use super::stop::{BudgetKind, StopReason};
 
-/// After so many turns without a legal step, the code ends the iteration: a model that only talks spends iterations,
-/// and so the run always ends.
+/// After so many turns without a legal step, where the budget says nothing else, the code ends the iteration: a model that
+/// only talks spends iterations, and so the run always ends.
 pub const STUCK_TURNS: u32 = 12;
 
 /// The next thing to do.
@@ -78,8 +78,14 @@ impl RunState {
             Phase::Closing => self.closing_next(),
             Phase::Stopped => Step::Over,
             Phase::Idle => self.idle_next(now),
-            Phase::Confirmable | Phase::Confirmed => self.model_next(None),
-            Phase::Edited | Phase::Tested | Phase::Measurable | Phase::Measured => self.model_next(self.spent(now)),
+            // A confirmation under way may be finished beyond the budget, but not be waited for where nobody answers.
+            Phase::Confirmable | Phase::Confirmed if !self.current.abandoned => self.model_next(None),
+            Phase::Edited
+            | Phase::Tested
+            | Phase::Measurable
+            | Phase::Measured
+            | Phase::Confirmable
+            | Phase::Confirmed => self.model_next(self.spent(now)),
         }
     }
 
@@ -125,7 +131,7 @@ impl RunState {
             let reason = StopReason::Budget { budget };
             return if self.counters.keeps > 0 && !tried { Step::Close(reason) } else { Step::Stop(reason) };
         }
-        if self.queue.is_empty() && self.current.idle_turns >= STUCK_TURNS {
+        if self.queue.is_empty() && self.is_stuck() {
             return Step::Finish(Some(RevertCause::Stuck));
         }
         self.call_or_ask()
@@ -138,10 +144,14 @@ impl RunState {
         if spent.is_some() {
             return Step::Revert(RevertCause::Budget);
         }
-        if self.current.idle_turns >= STUCK_TURNS {
+        if self.is_stuck() {
             return Step::Revert(RevertCause::Stuck);
         }
         Step::Ask
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.current.idle_turns >= self.run.terms.budget.idle_turns.unwrap_or(STUCK_TURNS)
     }
 
     fn call_or_ask(&self) -> Step {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{RevertCause, Usage};
+use super::event::{Answerer, RevertCause, Usage};
 use super::evidence::{ArtifactRef, Comparison, Decision, KernelFailure};
 use super::ids::{ContentHash, Iteration, Micros};
 
@@ -41,6 +41,9 @@ pub struct IterationRecord {
     pub change: String,
     /// The text with the change.
     pub kernel: Option<ContentHash>,
+    /// Who made it, where it is not always the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Answerer>,
     /// The smoke test.
     pub test: Option<Finding>,
     /// The candidate benchmark.
@@ -54,6 +57,8 @@ pub struct IterationRecord {
     pub cause: Option<RevertCause>,
     /// The last failure of the infrastructure, where there was one.
     pub infra: Option<String>,
+    /// What the last analysis says of the signals, bounded.
+    pub feedback: String,
     /// The plan for the next change.
     pub next_step: String,
     /// The commit, and the artifacts it names.
@@ -99,6 +104,12 @@ pub struct Counters {
     pub infra_unrecovered: u32,
     /// Exchanges with the model.
     pub round_trips: u32,
+    /// Turns that the tuner beside the model took; they cost nothing, and are no exchanges.
+    pub tuner_turns: u32,
+    /// Attempts to ask the model that came to nothing.
+    pub model_faults: u32,
+    /// Answers that had something wrong with their form.
+    pub format_errors: u32,
     /// Tokens and money.
     pub usage: Usage,
     /// Time in the model, in milliseconds.

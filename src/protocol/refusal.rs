@@ -69,6 +69,8 @@ pub enum Rule {
     FullConfirmation,
     /// Forbidden tools stay unused.
     ForbiddenTool,
+    /// A change reaches for nothing but the computation.
+    Tripwire,
     /// There is no such tool.
     UnknownTool,
     /// The arguments do not fit the tool's schema.
@@ -88,6 +90,7 @@ impl Rule {
             Self::ProfileOfStep => "profile-of-step",
             Self::FullConfirmation => "full-confirmation",
             Self::ForbiddenTool => "forbidden-tool",
+            Self::Tripwire => "tripwire",
             Self::UnknownTool => "unknown-tool",
             Self::BadArguments => "bad-arguments",
             Self::ReadScope => "read-scope",

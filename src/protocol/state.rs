@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::event::{DuelSize, MeasureSpec, RawCall, RevertCause, RunStarted};
+use super::event::{Answerer, DuelSize, MeasureSpec, RawCall, RevertCause, RunStarted};
 use super::evidence::{ArtifactRef, Comparison, Decision, Outcome, Purpose};
 use super::ids::{ContentHash, Iteration, Micros};
 use super::record::{Baseline, Counters, Headline, IterationRecord};
 use super::stop::{StopReason, StopSource};
-use super::terms::Target;
+use super::terms::{Effort, Target};
 
 /// The phase of a run: which calls are legal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -155,6 +155,8 @@ pub struct Current {
     pub change: String,
     /// The text with the change.
     pub edited: Option<ContentHash>,
+    /// Who made it, where it is not always the same.
+    pub by: Option<Answerer>,
     /// The smoke test.
     pub test: Option<Evidence>,
     /// The candidate benchmark.
@@ -167,6 +169,8 @@ pub struct Current {
     pub rounds: [u32; 3],
     /// What the code must do next.
     pub due: Option<Due>,
+    /// What the last analysis says of the signals, bounded.
+    pub feedback: String,
     /// The last analysis's plan.
     pub next_step: String,
     /// The last failure's account.
@@ -175,6 +179,8 @@ pub struct Current {
     pub commit: Option<String>,
     /// Turns of the model since its last legal step.
     pub idle_turns: u32,
+    /// Whether a turn was given up because nobody answered in time.
+    pub abandoned: bool,
 }
 
 impl Current {
@@ -204,6 +210,10 @@ pub struct RunState {
     pub in_flight: Option<ContentHash>,
     /// The intent without a result, where there is one.
     pub pending: Option<Pending>,
+    /// Attempts of the turn under way that came to nothing.
+    pub turn_faults: u32,
+    /// Who gave the last answer, where it is not always the same.
+    pub answered_by: Option<Answerer>,
     /// The model's calls that have not run yet.
     pub queue: VecDeque<RawCall>,
     /// The iteration under way.
@@ -301,6 +311,16 @@ impl RunState {
             controls: super::terms::Controls::default(),
             tag: None,
         }
+    }
+
+    /// Returns how thoroughly `spec` is measured.
+    pub fn effort(&self, spec: &MeasureSpec) -> Effort {
+        let mut effort = spec.controls.apply(self.run.terms.profiles.get(spec.purpose.profile()));
+        if spec.size == DuelSize::Larger {
+            effort.pairs = effort.pairs.saturating_mul(2);
+            effort.timeout_seconds = effort.timeout_seconds.saturating_mul(2);
+        }
+        effort
     }
 
     /// Returns the evidence that awaits its analysis, and what it is for.

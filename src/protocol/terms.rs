@@ -112,6 +112,9 @@ pub struct Budget {
     pub no_progress: Option<u32>,
     /// Measurements that failed for reasons of the infrastructure, and failed again when repeated.
     pub infra_failures: Option<u32>,
+    /// Turns in a row without a legal step, for each iteration: that ends the iteration, not the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_turns: Option<u32>,
 }
 
 /// How thorough a measurement is.

@@ -52,11 +52,13 @@ pub fn baseline_report(state: &RunState) -> Option<String> {
 }
 
 fn change(record: &IterationRecord) -> String {
-    match (one_line(&record.change, ROW), record.kernel) {
+    let by = record.by.as_ref().map(|by| format!(" (by {})", one_line(by.name(), 60))).unwrap_or_default();
+    let change = match (one_line(&record.change, ROW), record.kernel) {
         (change, _) if !change.is_empty() => change,
         (_, Some(_)) => "a change without a description".to_owned(),
         (_, None) => "none: the model changed nothing".to_owned(),
-    }
+    };
+    change + &by
 }
 
 fn test(found: Option<&Finding>) -> String {

@@ -91,7 +91,13 @@ impl Night {
 
     pub(super) fn turn(&mut self) -> &mut Self {
         let usage = Usage { prompt: 4000, cached: 3000, completion: 500, usd: 0.0125 };
-        self.apply(Event::TurnStarted {}).apply(Event::TurnFinished { calls: Vec::new(), usage, model_ms: 4200 })
+        self.apply(Event::TurnStarted {}).apply(Event::TurnFinished {
+            calls: Vec::new(),
+            usage,
+            model_ms: 4200,
+            problem: None,
+            by: None,
+        })
     }
 
     pub(super) fn edit(&mut self, change: &str) -> &mut Self {

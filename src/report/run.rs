@@ -83,7 +83,7 @@ impl<'a> Report<'a> {
     /// What was spent of what may be spent: name, spent, limit.
     pub(super) fn budget_rows(&self) -> Vec<(&'static str, String, String)> {
         let (status, counters) = (&self.status, &self.state.counters);
-        let Budget { iterations, wall_ms, tokens, usd, no_progress, infra_failures } = self.state.run.terms.budget;
+        let Budget { iterations, wall_ms, tokens, usd, no_progress, infra_failures, .. } = self.state.run.terms.budget;
         let limit = |limit: Option<String>| limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit}"));
         let count = |limit: Option<u32>| limit.map(|limit| thousands(limit.into()));
         let spent = status.tokens.prompt.saturating_add(status.tokens.completion);

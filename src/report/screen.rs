@@ -83,12 +83,15 @@ impl Status {
     }
 
     pub(super) fn calls(&self) -> String {
+        let each = self.round_trips_per_iteration.map(|each| format!(" ({each:.1} an iteration)")).unwrap_or_default();
         format!(
-            "{}, {} refused, {} failed; {}",
+            "{}{each}, {} refused, {} failed; {}, {}, {}",
             counted(self.round_trips.into(), "round trip"),
             self.refusals,
             self.failed_calls,
             counted(self.infra_failures.into(), "infra failure"),
+            counted(self.model_faults.into(), "model fault"),
+            counted(self.format_errors.into(), "format error"),
         )
     }
 

@@ -82,6 +82,12 @@ pub struct Status {
     pub resumes: u32,
     /// Legal calls that could not be carried out.
     pub failed_calls: u32,
+    /// Exchanges with the model for each iteration that is over; null before the first.
+    pub round_trips_per_iteration: Option<f64>,
+    /// Attempts to ask the model that came to nothing.
+    pub model_faults: u32,
+    /// Answers of the model that had something wrong with their form.
+    pub format_errors: u32,
 }
 
 /// Tokens, by kind.
@@ -173,6 +179,10 @@ impl Status {
             outside_edits: counters.outside_edits,
             resumes: counters.resumes,
             failed_calls: counters.failed_calls,
+            round_trips_per_iteration: (!state.ledger.is_empty())
+                .then(|| f64::from(counters.round_trips) / state.ledger.len() as f64),
+            model_faults: counters.model_faults,
+            format_errors: counters.format_errors,
         }
     }
 }
@@ -244,7 +254,16 @@ mod tests {
     fn a_run_that_has_only_begun_has_nulls_and_no_invented_figure() {
         let status = of(&Night::begin(), Liveness::Live);
         let json = serde_json::to_value(&status).unwrap();
-        for field in ["stop_reason", "device", "baseline_us", "best_us", "speedup", "stop_detail", "headline"] {
+        for field in [
+            "stop_reason",
+            "device",
+            "baseline_us",
+            "best_us",
+            "speedup",
+            "stop_detail",
+            "headline",
+            "round_trips_per_iteration",
+        ] {
             assert!(json[field].is_null(), "{field}: {json}");
         }
         assert_eq!((&json["overhead_ms"]["p50"], &json["phase"]), (&serde_json::Value::Null, &"baseline".into()));

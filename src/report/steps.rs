@@ -22,12 +22,19 @@ pub(super) fn step(before: &Moment, event: &Event, after: &RunState) -> Option<(
         Event::DeployFinished { exit_code, output } => (Tone::Bad, deploy_failed(*exit_code, output)),
         // The built-in tuner answers at once and costs nothing: its calls speak for themselves.
         Event::TurnFinished { calls, usage, .. } if !calls.is_empty() && *usage == Usage::default() => return None,
-        Event::TurnFinished { calls, usage, model_ms } => {
+        Event::TurnFinished { calls, usage, model_ms, problem, by } => {
             let tokens = thousands(usage.prompt.saturating_add(usage.completion));
             let cost = if usage.usd > 0.0 { format!(", {}", dollars(usage.usd)) } else { String::new() };
             let calls = counted(calls.len() as u64, "call");
-            (Tone::Faint, format!("model: {calls}, {}, {tokens} tokens{cost}", duration(*model_ms)))
+            let by = by.as_ref().map_or_else(|| "model".to_owned(), |by| one_line(by.name(), 60));
+            let problem = problem.map(|problem| format!(" ({})", problem.describe())).unwrap_or_default();
+            (Tone::Faint, format!("{by}: {calls}{problem}, {}, {tokens} tokens{cost}", duration(*model_ms)))
         }
+        Event::ModelFault { model, kind, message, wait_ms, .. } => {
+            let (model, message) = (one_line(model, 60), one_line(message, LINE));
+            (Tone::Warn, format!("{model}: {kind}: {message}; again in {}", duration(*wait_ms)))
+        }
+        Event::TurnAbandoned {} => (Tone::Warn, "the model is not waited for any longer".to_owned()),
         Event::Blocked { message } => (Tone::Bad, format!("blocked: {}", one_line(message, 600))),
         Event::CallRefused { tool, refusal, .. } => {
             let (tool, rule) = (one_line(tool, 40), refusal.rule.name());

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use thiserror::Error;
 
 use crate::harness::{Job, JobOutput};
+use crate::sandbox::Protections;
 
 /// How far a job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,11 @@ pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub trait Runner {
     /// Returns the runner's name, as missions spell it.
     fn name(&self) -> &str;
+
+    /// Returns what keeps the jobs' processes from everything else, where this runner knows.
+    fn protections(&self) -> Option<Protections> {
+        None
+    }
 
     /// Runs `job` to its end or first failure. Dropping the future kills every process that the job started.
     fn run<'a>(

@@ -15,7 +15,9 @@ use super::api::{LocalFuture, Progress, Runner, RunnerError};
 use super::device_lock::DeviceLock;
 use super::stage::Folder;
 use crate::harness::{Exec, Exit, Job, JobOutput, Part, Program, Ran, Role};
-use crate::sandbox::{self, End, Finished, Limits, SandboxError, Spec};
+use crate::mission::SandboxChoice;
+use crate::protocol::Gpu;
+use crate::sandbox::{self, Access, End, Finished, Limits, Protections, SandboxError, Spec};
 
 /// The variable that names the file for a process's result.
 const RESULT_VARIABLE: &str = "AFTERHOURS_RESULT";
@@ -25,6 +27,9 @@ const OUTPUT_BYTES: usize = 1 << 20;
 
 /// The largest file that a process may write, in bytes.
 const FILE_BYTES: u64 = 256 << 20;
+
+/// How many processes a program and its descendants may be at once: more than any build needs.
+const PROCESSES: usize = 256;
 
 /// A disk with less space than this is full, in bytes: a compiler that failed for want of more has taken its files away.
 const ROOM_BYTES: u64 = 4 << 20;
@@ -38,6 +43,7 @@ pub struct Local {
     agent: PathBuf,
     scratch: PathBuf,
     locks: PathBuf,
+    sandbox: SandboxChoice,
 }
 
 impl Local {
@@ -47,13 +53,29 @@ impl Local {
         // Each process has its own working folder, where a relative path would mean something else. Only the empty path
         // cannot be made absolute, and it fails where it is used.
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-        Self { agent: absolute(agent), scratch: absolute(scratch), locks: std::env::temp_dir() }
+        Self {
+            agent: absolute(agent),
+            scratch: absolute(scratch),
+            locks: std::env::temp_dir(),
+            sandbox: SandboxChoice::default(),
+        }
     }
 
     /// Returns the runner with the devices' locks in `folder`. Runners with different folders do not wait for each other.
     #[must_use]
     pub fn with_locks_in(self, folder: PathBuf) -> Self {
         Self { locks: folder, ..self }
+    }
+
+    /// Returns the runner with its processes confined as the mission has it.
+    ///
+    /// # Errors
+    /// Where the mission requires what this system lacks; the message names each protection, and what would help.
+    pub fn confined(self, sandbox: SandboxChoice) -> Result<Self, RunnerError> {
+        if sandbox == SandboxChoice::Required {
+            demand(&Protections::probe())?;
+        }
+        Ok(Self { sandbox, ..self })
     }
 
     /// Runs a job, and takes no failure on a full disk for the job's own.
@@ -81,7 +103,7 @@ impl Local {
         for stage in &job.stages {
             folders.push((stage.role, Folder::create(&self.scratch, stage)?));
         }
-        let bench = Bench { runner: self, lock: &lock, folders: &folders, deadline };
+        let bench = Bench { runner: self, lock: &lock, folders: &folders, gpu: &job.gpu, deadline };
         bench.run(job, progress).await
     }
 }
@@ -89,6 +111,13 @@ impl Local {
 impl Runner for Local {
     fn name(&self) -> &str {
         "local"
+    }
+
+    fn protections(&self) -> Option<Protections> {
+        Some(match self.sandbox {
+            SandboxChoice::Required | SandboxChoice::BestEffort => Protections::probe(),
+            SandboxChoice::Unconfined => Protections::unconfined(),
+        })
     }
 
     fn run<'a>(
@@ -105,6 +134,7 @@ struct Bench<'a> {
     runner: &'a Local,
     lock: &'a DeviceLock,
     folders: &'a [(Role, Folder)],
+    gpu: &'a Gpu,
     deadline: Instant,
 }
 
@@ -133,6 +163,9 @@ impl Bench<'_> {
 
     async fn run_one(&self, role: Role, part: Part, exec: &Exec) -> Result<Ran, RunnerError> {
         let folder = self.folder(role)?;
+        if matches!(part, Part::Block(_)) {
+            folder.renew()?;
+        }
         let result = exec.result.as_deref().map(|relative| folder.result(relative)).transpose()?;
         let mut env = self.environment(folder, exec);
         if let Some(result) = &result {
@@ -143,6 +176,7 @@ impl Bench<'_> {
             program: self.program(exec),
             args: &exec.args,
             folder: folder.path(),
+            access: self.access(exec, folder, &env),
             env,
             stdin: &exec.stdin,
             deadline: self.deadline,
@@ -177,13 +211,47 @@ impl Bench<'_> {
         }
     }
 
+    /// Returns what a process may reach: its stage's folder, and nothing else of what is the user's.
+    fn access(&self, exec: &Exec, folder: &Folder, env: &BTreeMap<OsString, OsString>) -> Option<Access> {
+        let home = std::env::home_dir();
+        let access = || Access::new(self.program(exec), env, folder.path(), home.as_deref());
+        match self.runner.sandbox {
+            SandboxChoice::Unconfined => None,
+            SandboxChoice::Required | SandboxChoice::BestEffort if self.gpu.is_cpu() => Some(access()),
+            SandboxChoice::Required | SandboxChoice::BestEffort => Some(access().with_gpu()),
+        }
+    }
+
     /// Returns the limits of a process that starts now. They end what the deadline cannot: a process that hides from it. The
     /// processor time is what all cores together can spend until then, as it counts every thread.
     fn limits(&self) -> Limits {
         let left = self.deadline.saturating_duration_since(Instant::now()).as_secs().saturating_add(5);
         let cores = available_parallelism().map_or(1, |cores| cores.get() as u64);
-        Limits { cpu_seconds: Some(left.saturating_mul(cores)), file_bytes: Some(FILE_BYTES) }
+        Limits {
+            cpu_seconds: Some(left.saturating_mul(cores)),
+            file_bytes: Some(FILE_BYTES),
+            memory_bytes: memory_bytes(),
+            processes: Some(PROCESSES),
+        }
     }
+}
+
+/// Refuses a system that lacks a protection.
+fn demand(protections: &Protections) -> Result<(), RunnerError> {
+    if protections.is_complete() {
+        return Ok(());
+    }
+    Err(RunnerError::Missing(format!(
+        "the mission says `sandbox: required`, and this system would run kernels {protections}; mend that, or say \
+         `sandbox: best_effort`"
+    )))
+}
+
+/// Returns three quarters of the machine's memory: the rest is for the system, this program and the other processes.
+fn memory_bytes() -> Option<u64> {
+    let info = rustix::system::sysinfo();
+    let total = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
+    (total > 0).then_some(total / 4 * 3)
 }
 
 fn ran(role: Role, part: Part, exec: &Exec, finished: Finished, result: Option<Vec<u8>>, note: Option<String>) -> Ran {
@@ -255,6 +323,19 @@ impl From<SandboxError> for RunnerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::{Missing, Protection};
+
+    #[test]
+    fn a_required_sandbox_that_lacks_something_is_refused_by_the_name_of_what_is_missing() {
+        let mut protections = Protections { had: Vec::new(), missing: Vec::new() };
+        assert!(demand(&protections).is_ok());
+        let reason = "it needs a newer kernel".to_owned();
+        protections.missing.push(Missing { protection: Protection::Signals, reason });
+        let error = demand(&protections).unwrap_err();
+        assert!(matches!(error, RunnerError::Missing(_)));
+        let text = error.to_string();
+        assert!(text.contains("without signals (it needs a newer kernel)") && text.contains("best_effort"), "{text}");
+    }
 
     #[test]
     fn a_command_line_reads_back_as_the_same_words() {

@@ -20,6 +20,8 @@ const RESULT_BYTES: u64 = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
+    /// What the folder held after the last build, where no process can write; absent before.
+    built: PathBuf,
 }
 
 impl Folder {
@@ -27,11 +29,14 @@ impl Folder {
     ///
     /// Both roles' names have one length, so that neither's processes start with a longer environment.
     pub(super) fn create(scratch: &Path, stage: &Stage) -> Result<Self, RunnerError> {
-        let folder = Self { path: scratch.join(name(stage.role)) };
+        let path = scratch.join(name(stage.role));
+        let folder = Self { built: path.with_extension("built"), path };
         let failed = |action: &str, path: &Path, error| {
             RunnerError::Failed(format!("failed to {action} {}: {error}", path.display()))
         };
-        remove(&folder.path).map_err(|error| failed("remove the old", &folder.path, error))?;
+        for path in [&folder.path, &folder.built] {
+            remove(path).map_err(|error| failed("remove the old", path, error))?;
+        }
         fs::create_dir_all(&folder.path).map_err(|error| failed("create", &folder.path, error))?;
         for (relative, content) in &stage.files {
             let path = folder.path.join(inside(relative)?);
@@ -45,6 +50,20 @@ impl Folder {
     /// Returns its absolute path.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Puts the folder back to what the builds left, so that no block finds anything of the one before it.
+    ///
+    /// The first call, before any block, keeps what there is.
+    pub(super) fn renew(&self) -> Result<(), RunnerError> {
+        let failed = |action: &str, error: io::Error| {
+            RunnerError::Failed(format!("failed to {action} {}: {error}", self.path.display()))
+        };
+        if !self.built.exists() {
+            return copy(&self.path, &self.built).map_err(|error| failed("keep a copy of", error));
+        }
+        remove(&self.path).map_err(|error| failed("clean", error))?;
+        copy(&self.built, &self.path).map_err(|error| failed("renew", error))
     }
 
     /// Names the file below the folder into which a process will write its result, and removes what has that name.
@@ -62,8 +81,10 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = remove(&self.path) {
-            tracing::warn!("failed to remove {}: {error}", self.path.display());
+        for path in [&self.path, &self.built] {
+            if let Err(error) = remove(path) {
+                tracing::warn!("failed to remove {}: {error}", path.display());
+            }
         }
     }
 }
@@ -150,6 +171,21 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) => Err(error),
     };
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+/// Copies a folder with its plain files and folders, and their permissions. A build's links, pipes and the like stay behind.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the folders below `folder`, and itself, removable again: a process may have taken the rights to them away.

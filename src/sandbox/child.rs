@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::time::{sleep_until, timeout};
 
+use super::access::Access;
 use super::capture::Captured;
 use super::orders::{Ending, Limits};
 use super::supervisor::{GRACE, Supervisor};
@@ -40,6 +41,9 @@ pub struct Spec<'a> {
     pub output_bytes: usize,
     /// What it may use.
     pub limits: Limits,
+    /// What it may reach, and nothing else: a protection that this system lacks is left out, see
+    /// [`Protections::probe`](super::Protections::probe). `None` leaves it all that the account may.
+    pub access: Option<Access>,
     /// Kept open until its last descendant is gone, even should this process die before: a lock, for instance.
     pub hold: Option<BorrowedFd<'a>>,
 }

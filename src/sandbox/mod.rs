@@ -4,16 +4,27 @@
 //! program prints within a bound, and ends it at a deadline. The far side ([`supervise::main`]) stands between the agent
 //! and the program: it confines the program, and when the program ends, when it is told to stop, or when the agent dies,
 //! it kills every descendant, those included that left their session and their parent.
+//!
+//! What the program reaches is an [`Access`], enforced by Landlock and seccomp in the program's own process. What a system
+//! cannot enforce is named by [`Protections::probe`].
 
+mod access;
 mod capture;
 mod child;
+mod confine;
+mod crowd;
 mod descendants;
 mod environment;
+mod fence;
+mod filter;
 mod orders;
+mod protections;
 pub mod supervise;
 mod supervisor;
 
+pub use access::{Access, Sockets};
 pub use capture::Captured;
 pub use child::{End, Finished, SandboxError, Spec, run};
 pub use environment::scrubbed;
 pub use orders::Limits;
+pub use protections::{Missing, Protection, Protections};

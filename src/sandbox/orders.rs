@@ -4,13 +4,20 @@ use std::os::fd::RawFd;
 
 use serde::{Deserialize, Serialize};
 
-/// What a program may use. Each process has its own share: a descendant inherits the limits, not the rest of an account.
+use super::access::Access;
+
+/// What a program may use. Each process has its own share, if nothing else is said: a descendant inherits
+/// the limits, not the rest of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Processor time in seconds, summed over the process's threads. Ends it by `SIGXCPU`.
     pub cpu_seconds: Option<u64>,
     /// Size of a file that it writes, in bytes. A write beyond it ends it by `SIGXFSZ`.
     pub file_bytes: Option<u64>,
+    /// Private memory in bytes, reserved addresses that it does not use apart. An allocation beyond it fails.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads at once, itself and its descendants together. One more ends it by `SIGKILL`.
+    pub processes: Option<usize>,
 }
 
 /// The supervisor's orders, given on its command line.
@@ -24,6 +31,8 @@ pub(super) struct Orders {
     pub(super) hold: Option<RawFd>,
     /// What the program may use.
     pub(super) limits: Limits,
+    /// What it may reach; everything that the account may where there is none.
+    pub(super) access: Option<Access>,
 }
 
 /// The supervisor's last words.

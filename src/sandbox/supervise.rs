@@ -7,21 +7,23 @@ use std::ffi::OsString;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{
-    DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getpid, getppid, getrlimit, kill_process,
-    set_child_subreaper, set_dumpable_behavior, set_parent_process_death_signal, setrlimit, wait,
+    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, kill_process_group,
+    set_child_subreaper, set_dumpable_behavior, set_parent_process_death_signal, wait,
 };
 use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::time::sleep;
 
+use super::confine;
+use super::crowd::{self, Crowd};
 use super::descendants::descendants;
-use super::orders::{Ending, Limits, Orders, Report};
+use super::orders::{Ending, Orders, Report};
 
 /// How long descendants may take to die of `SIGKILL`. One that waits inside a driver can take for ever.
 const DYING: Duration = Duration::from_secs(5);
@@ -66,15 +68,15 @@ fn attend(orders: &Orders, command: Vec<OsString>) -> io::Result<Ending> {
     // Nothing that runs under this user may read this process's memory or descriptors, or trace it.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     set_child_subreaper(Some(getpid()))?;
-    tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut signals = Signals::listen()?;
         set_parent_process_death_signal(Some(Signal::TERM))?;
         if getppid() != Pid::from_raw(orders.parent) {
             return Ok(Ending::Stopped);
         }
-        match start(&orders.limits, command) {
-            Ok(program) => Ok(signals.watch(program).await),
-            Err(error) => Ok(Ending::NotStarted(error.raw_os_error().unwrap_or_default())),
+        match confine::start(orders, command) {
+            Ok(program) => Ok(signals.watch(program, orders.limits.processes.map(Crowd::new)).await),
+            Err(ending) => Ok(ending),
         }
     })
 }
@@ -88,44 +90,6 @@ fn keep_descriptors() -> io::Result<()> {
         fcntl_setfd(unsafe { BorrowedFd::borrow_raw(fd) }, FdFlags::CLOEXEC)?;
     }
     Ok(())
-}
-
-/// Starts the program, confined, in a process group of its own: what it does to its group does not reach this process.
-fn start(limits: &Limits, command: Vec<OsString>) -> io::Result<Pid> {
-    let mut words = command.into_iter();
-    let mut command = Command::new(words.next().ok_or(Errno::NOENT)?);
-    command.args(words).process_group(0);
-    let (supervisor, ceilings) = (getpid(), ceilings(limits));
-    // SAFETY: between fork and exec, `confine` only makes system calls; it neither allocates nor locks.
-    unsafe { command.pre_exec(move || confine(supervisor, &ceilings)) };
-    let program = command.spawn()?;
-    i32::try_from(program.id()).ok().and_then(Pid::from_raw).ok_or_else(|| Errno::SRCH.into())
-}
-
-/// Takes from the starting program, in its own process, what it may not have.
-fn confine(supervisor: Pid, ceilings: &[(Resource, Rlimit)]) -> io::Result<()> {
-    // Should the supervisor itself be killed, at least the program goes with it.
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    if getppid() != Some(supervisor) {
-        return Err(Errno::SRCH.into());
-    }
-    for (resource, ceiling) in ceilings {
-        setrlimit(*resource, *ceiling)?;
-    }
-    Ok(())
-}
-
-/// Returns the limits to set. None is above one that already holds: an unprivileged process could not raise it.
-fn ceilings(limits: &Limits) -> Vec<(Resource, Rlimit)> {
-    let lowered = |resource, soft: u64, hard: u64| {
-        let maximum = getrlimit(resource).maximum.map_or(hard, |held| held.min(hard));
-        (resource, Rlimit { current: Some(soft.min(maximum)), maximum: Some(maximum) })
-    };
-    let mut ceilings = vec![lowered(Resource::Core, 0, 0)];
-    // The hard limit of processor time kills; a second before it, the soft one says why.
-    ceilings.extend(limits.cpu_seconds.map(|seconds| lowered(Resource::Cpu, seconds, seconds.saturating_add(1))));
-    ceilings.extend(limits.file_bytes.map(|bytes| lowered(Resource::Fsize, bytes, bytes)));
-    ceilings
 }
 
 /// The signals that the supervisor answers.
@@ -142,7 +106,7 @@ impl Signals {
     }
 
     /// Waits for the end of `program` or the order to stop, reaping whatever else ends meanwhile.
-    async fn watch(&mut self, program: Pid) -> Ending {
+    async fn watch(&mut self, program: Pid, crowd: Option<Crowd>) -> Ending {
         loop {
             while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
                 if pid == program {
@@ -155,10 +119,28 @@ impl Signals {
             });
             tokio::select! {
                 _ = self.child.recv() => {}
-                () = stop => return Ending::Stopped,
+                () = stop => {
+                    end_group(program);
+                    return Ending::Stopped;
+                }
+                () = sleep(crowd::PAUSE), if crowd.is_some() => {
+                    if crowd.as_ref().is_some_and(Crowd::is_over) {
+                        end_group(program);
+                        // It shares the program's standard error, where a reader will look for the reason.
+                        let _ = writeln!(io::stderr(), "[ended: too many processes at once]");
+                        return Ending::Signal(Signal::KILL.as_raw());
+                    }
+                }
             }
         }
     }
+}
+
+/// Kills the group of `program`, which has not been reaped: members that multiply faster than they are found one by one
+/// cannot outrun that.
+fn end_group(program: Pid) {
+    // It can only have ended meanwhile, or left its group.
+    let _ = kill_process_group(program, Signal::KILL);
 }
 
 fn ending(status: WaitStatus) -> Ending {

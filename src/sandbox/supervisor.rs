@@ -36,6 +36,7 @@ impl Supervisor {
             report: report_writer.as_raw_fd(),
             hold: hold.as_ref().map(AsRawFd::as_raw_fd),
             limits: spec.limits,
+            access: spec.access.clone(),
         };
         let mut command = Command::new(spec.agent);
         command

@@ -3,10 +3,8 @@
 use super::driver::Session;
 use super::error::SessionError;
 use crate::model::{Answer, CallResult};
-use crate::protocol::{
-    Analysis, Caller, Event, MeasureSpec, Profile, Purpose, RawCall, Refusal, RevertCause, Rule, RunState,
-};
-use crate::tools::{self, AppendAnalysis, BenchmarkRun, Call, EditKernel, ReadError, ReadFile, TestRun};
+use crate::protocol::{Analysis, Caller, Event, MeasureSpec, RawCall, Refusal, RevertCause, Rule, RunState};
+use crate::tools::{self, AppendAnalysis, Call, ChangeError, EditKernel, ReadError, ReadFile};
 
 /// The longest text that a call returns, in bytes.
 const MOST_TEXT: usize = 40 * 1024;
@@ -14,22 +12,12 @@ const MOST_TEXT: usize = 40 * 1024;
 impl Session {
     /// Carries out the next call of the model's turn, or refuses it.
     pub(super) async fn call(&mut self, raw: RawCall) -> Result<(), SessionError> {
-        let raw = self.with_short_artifact(raw);
+        let raw = tools::with_short_artifact(raw, self.workspace.repo_root(), &self.folder);
         match tools::admit(&raw, &self.state, &self.forbidden) {
             Err(refusal) => self.refuse(&raw, refusal),
             Ok(Call::Edit(args)) => self.edit_call(&raw, &args),
-            Ok(Call::Test(args)) => {
-                let spec = self.test_spec(&raw, args);
-                self.measure(spec).await?;
-                self.answer_measured(&raw);
-                Ok(())
-            }
-            Ok(Call::Benchmark(args)) => {
-                let spec = self.benchmark_spec(&raw, args);
-                self.measure(spec).await?;
-                self.answer_measured(&raw);
-                Ok(())
-            }
+            Ok(Call::Test(args)) => self.measure_call(&raw, args.spec(&self.state, &raw.id)).await,
+            Ok(Call::Benchmark(args)) => self.measure_call(&raw, args.spec(&self.state, &raw.id)).await,
             Ok(Call::Analysis(args)) => self.analysis_call(&raw, args),
             Ok(Call::Revert(_)) => {
                 self.revert(Caller::Model(raw.id.clone()), RevertCause::ModelChoice)?;
@@ -42,30 +30,14 @@ impl Session {
 
     fn edit_call(&mut self, raw: &RawCall, args: &EditKernel) -> Result<(), SessionError> {
         let kernel = self.kernel_text()?;
-        let text = match tools::edit(&kernel, args) {
+        let text = match tools::change(&kernel, args, &self.state, &self.forbidden) {
             Ok(text) => text,
-            Err(error) => return self.fail(raw, error.to_string()),
+            Err(ChangeError::Refused(refusal)) => return self.refuse(raw, refusal),
+            Err(ChangeError::Failed(error)) => return self.fail(raw, error.to_string()),
         };
-        // All at once: a name may be broken over lines.
-        let added = tools::added_lines(&kernel, &text).concat();
-        if let Err(mut refusal) = self.forbidden.check(&added, "what the edit adds") {
-            refusal.legal = self.state.legal().to_vec();
-            return self.refuse(raw, refusal);
-        }
         self.edit(&raw.id, &args.change, &text)?;
         self.done(raw, "the kernel holds the change; next: test-run".to_owned());
         Ok(())
-    }
-
-    fn test_spec(&self, raw: &RawCall, args: TestRun) -> MeasureSpec {
-        let controls = args.controls();
-        MeasureSpec { controls, tag: args.tag, ..self.state.spec(Caller::Model(raw.id.clone()), Purpose::Test) }
-    }
-
-    fn benchmark_spec(&self, raw: &RawCall, args: BenchmarkRun) -> MeasureSpec {
-        let purpose = if args.profile == Some(Profile::Final) { Purpose::Final } else { Purpose::Candidate };
-        let controls = args.controls();
-        MeasureSpec { controls, tag: args.tag, ..self.state.spec(Caller::Model(raw.id.clone()), purpose) }
     }
 
     fn analysis_call(&mut self, raw: &RawCall, args: AppendAnalysis) -> Result<(), SessionError> {
@@ -116,12 +88,14 @@ impl Session {
         self.results.push(result(raw, Answer::Done, text));
     }
 
-    fn answer_measured(&mut self, raw: &RawCall) {
+    async fn measure_call(&mut self, raw: &RawCall, spec: MeasureSpec) -> Result<(), SessionError> {
+        self.measure(spec).await?;
         let mut text = measured_text(&self.state);
         if let Some(told) = self.compiled.take() {
             text.push_str(&format!("\ncompiler: {told}"));
         }
-        self.results.push(result(raw, Answer::Done, text));
+        self.done(raw, text);
+        Ok(())
     }
 
     /// Gives every call behind `id` its result: it does not run.
@@ -134,17 +108,6 @@ impl Session {
             .map(|call| result(call, Answer::Dropped, "not carried out: the turn ended before it".to_owned()))
             .collect();
         self.results.extend(dropped);
-    }
-
-    /// Lets a model name an artifact by its path from the repository's root as well, as the original's scripts print it.
-    fn with_short_artifact(&self, mut raw: RawCall) -> RawCall {
-        if let Some(serde_json::Value::String(path)) = raw.arguments.get_mut("artifact") {
-            let full = self.workspace.repo_root().join(&*path);
-            if let Ok(short) = full.strip_prefix(&self.folder) {
-                *path = short.to_string_lossy().into_owned();
-            }
-        }
-        raw
     }
 }
 

@@ -11,8 +11,8 @@ use super::wish::StopFlag;
 use super::{deploy, marks};
 use crate::journal::{Journal, Snapshots, atomic_write};
 use crate::mission::Mission;
-use crate::model::{CallResult, Model, ModelError, View};
-use crate::protocol::{Caller, Decision, Event, Forbidden, Pending, RevertCause, RunState, Step, StopReason};
+use crate::model::{CallResult, Model};
+use crate::protocol::{Caller, Decision, Event, Forbidden, Patience, Pending, RevertCause, RunState, Step, StopReason};
 use crate::report::{Liveness, Observer, Report};
 use crate::tools::{Bench, Readable};
 use crate::workspace::Workspace;
@@ -25,6 +25,7 @@ pub struct Session {
     pub(super) workspace: Workspace,
     pub(super) bench: Bench,
     pub(super) model: Box<dyn Model>,
+    pub(super) patience: Patience,
     pub(super) mission: Mission,
     pub(super) forbidden: Forbidden,
     pub(super) readable: Readable,
@@ -115,34 +116,6 @@ impl Session {
                 self.write_commit(kernel, parent.as_deref(), &message, timestamp)
             }
         }
-    }
-
-    /// Asks the model for its next calls.
-    async fn ask(&mut self) -> Result<(), SessionError> {
-        self.record(Event::TurnStarted {})?;
-        self.answer().await
-    }
-
-    async fn answer(&mut self) -> Result<(), SessionError> {
-        let kernel = self.kernel_text()?;
-        let begun = std::time::Instant::now();
-        let view = View {
-            state: &self.state,
-            prompt: &self.mission.prompt,
-            kernel: &kernel,
-            results: &self.results,
-            snapshots: &self.snapshots,
-        };
-        let turn = match self.model.turn(view).await {
-            Ok(turn) => turn,
-            Err(ModelError::Exhausted(message) | ModelError::Failed(message)) => {
-                return self.record(Event::Blocked { message });
-            }
-        };
-        let model_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.transcript.exchange(&self.state, &self.results, &turn)?;
-        self.results.clear();
-        self.record(Event::TurnFinished { calls: turn.calls, usage: turn.usage, model_ms })
     }
 
     async fn deploy(&mut self) -> Result<(), SessionError> {

@@ -87,6 +87,9 @@ pub enum SessionError {
     /// A recording that cannot be played.
     #[error(transparent)]
     Replay(#[from] crate::model::ReplayError),
+    /// A language model that cannot be asked as the mission says.
+    #[error(transparent)]
+    Model(#[from] crate::model::OpenAiError),
     /// A device that this machine does not have.
     #[error(
         "this machine has no {gpu}: no NVIDIA driver is loaded; name another `runner`, or say `gpu: cpu` for a CPU mission"

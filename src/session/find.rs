@@ -57,6 +57,16 @@ pub fn run_folder(cwd: &Path, name: Option<&str>) -> Result<PathBuf, SessionErro
     })
 }
 
+/// Returns where the recording lies that is named `path` from the folder `base`: a file, or the folder of a run, which may
+/// also be named by its id.
+pub fn recording_path(base: &Path, path: &Path) -> PathBuf {
+    let file = base.join(path);
+    if file.exists() {
+        return file;
+    }
+    path.to_str().and_then(|name| run_folder(base, Some(name)).ok()).unwrap_or(file)
+}
+
 fn newest_run(artifacts: &Path) -> Option<PathBuf> {
     std::fs::read_dir(artifacts)
         .ok()?

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::SessionError;
+use crate::journal::Snapshots;
 use crate::mission::{self, Mission};
+use crate::protocol::RunStarted;
 use crate::workspace::Workspace;
 
 /// The variable that names the repository.
@@ -28,8 +30,18 @@ pub(super) fn load_mission(
     Ok((root, mission))
 }
 
+/// Reads the mission of the run in `folder` again, from the text that the run keeps.
+///
+/// # Errors
+/// Where the text is missing or damaged, or no mission of this program's any more.
+pub fn recorded_mission(folder: &Path, run: &RunStarted) -> Result<Mission, SessionError> {
+    let text = Snapshots::new(folder).get(run.mission_hash)?;
+    let vars = with_root(&run.vars, Path::new(&run.repo_root));
+    Ok(mission::parse(Path::new(&run.mission), &String::from_utf8_lossy(&text), &vars)?)
+}
+
 /// Returns the variables with the repository's root among them.
-pub(super) fn with_root(vars: &BTreeMap<String, String>, root: &Path) -> BTreeMap<String, String> {
+fn with_root(vars: &BTreeMap<String, String>, root: &Path) -> BTreeMap<String, String> {
     let mut vars = vars.clone();
     vars.entry(REPO_ROOT.to_owned()).or_insert_with(|| root.display().to_string());
     vars

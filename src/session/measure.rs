@@ -9,9 +9,7 @@ use super::error::SessionError;
 use super::kernel::micros_since;
 use crate::artifact::{self, AnalysisEntry, Mode};
 use crate::harness;
-use crate::protocol::{
-    Analysis, ArtifactRef, Caller, Decision, DuelSize, Effort, Event, MeasureSpec, Outcome, Purpose, artifact_path,
-};
+use crate::protocol::{Analysis, ArtifactRef, Caller, Decision, Event, MeasureSpec, Outcome, Purpose, artifact_path};
 use crate::tools::{self, Context, MeasureError, Order};
 
 impl Session {
@@ -44,7 +42,7 @@ impl Session {
         let started = now();
         let candidate = self.snapshots.get(spec.candidate)?;
         let incumbent = spec.incumbent.map(|hash| self.snapshots.get(hash)).transpose()?;
-        let effort = self.effort(&spec);
+        let effort = self.state.effort(&spec);
         let order = Order {
             profile: spec.purpose.profile(),
             effort: &effort,
@@ -85,15 +83,6 @@ impl Session {
             overhead_us: micros_since(begun)
                 .saturating_sub(u64::try_from(measured.elapsed.as_micros()).unwrap_or(u64::MAX)),
         })
-    }
-
-    fn effort(&self, spec: &MeasureSpec) -> Effort {
-        let mut effort = spec.controls.apply(self.state.run.terms.profiles.get(spec.purpose.profile()));
-        if spec.size == DuelSize::Larger {
-            effort.pairs = effort.pairs.saturating_mul(2);
-            effort.timeout_seconds = effort.timeout_seconds.saturating_mul(2);
-        }
-        effort
     }
 
     fn header_extra(&self, spec: &MeasureSpec) -> Vec<(String, String)> {

@@ -15,6 +15,7 @@
 //! last duel: the best kernel against the original
 //! ```
 
+mod ask;
 mod calls;
 mod claim;
 mod commit;
@@ -34,7 +35,8 @@ mod wish;
 pub use deploy::{Deployed, Deployment, deploy};
 pub use driver::{Session, now};
 pub use error::SessionError;
-pub use find::{fold_run, run_folder};
+pub use find::{fold_run, recording_path, run_folder};
+pub use ground::recorded_mission;
 pub use open::{MakeObserver, Options};
 pub use parts::{Opening, Parts};
 pub use wish::StopFlag;

@@ -3,19 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
 use super::driver::{Session, now};
 use super::error::SessionError;
-use super::ground::{load_mission, with_root};
+use super::find::{fold_run, recording_path};
+use super::ground::{load_mission, recorded_mission};
 use super::parts::{Opening, Parts};
 use super::wish::StopFlag;
 use crate::harness;
-use crate::journal::Snapshots;
-use crate::mission::{self, Mission, ModelChoice, RunnerChoice};
-use crate::model::{Model, Replay, Tuner};
-use crate::protocol::{Gpu, RunId};
+use crate::mission::{Mission, ModelChoice, RunnerChoice};
+use crate::model::{Ledgered, Limits, Model, OpenAi, Recording, Replay, Settings, Surroundings, Tuner, with_tuner};
+use crate::protocol::{Patience, RunId, Tool};
 use crate::report::Observer;
 use crate::runner::{Local, Runner};
+use crate::tools;
 use crate::workspace::Workspace;
+
+/// The waits between the first questions to an endpoint that does not answer: somebody sits before the screen.
+const PROBING: Patience = Patience { base_ms: 500, cap_ms: 4000 };
 
 /// Makes the one who watches a run, for the run's folder.
 pub type MakeObserver = Box<dyn FnOnce(&Path) -> Box<dyn Observer>>;
@@ -59,7 +65,7 @@ impl Session {
             vars: options.vars.clone(),
         };
         let folder = artifacts.join(opening.run_id.as_str());
-        Self::begin(opening, parts(mission, workspace, &folder, options)?)
+        Self::begin(opening, parts(mission, workspace, &folder, options, Asking::First)?)
     }
 
     /// Goes on with the run in `folder`, exactly where its journal ends.
@@ -70,29 +76,45 @@ impl Session {
     pub fn resume(folder: &Path, options: Options) -> Result<Self, SessionError> {
         Self::go_on(folder, options.max_iterations, |state| {
             let run = &state.run;
-            let root = PathBuf::from(&run.repo_root);
-            let text = Snapshots::new(folder).get(run.mission_hash)?;
-            let text = String::from_utf8_lossy(&text);
-            let mut mission = mission::parse(Path::new(&run.mission), &text, &with_root(&run.vars, &root))?;
-            mission.model = run.model.parse().unwrap_or(mission.model);
+            let mut mission = recorded_mission(folder, run)?;
+            // The journal holds a model's name alone: a map in the mission's text says more of the same model.
+            if mission.model.to_string() != run.model {
+                mission.model = run.model.parse().unwrap_or(mission.model);
+            }
             mission.runner = run.runner.parse().unwrap_or(mission.runner);
             apply(&mut mission, &options);
-            let workspace = Workspace::open(&root, Path::new(&run.kernel))?;
-            parts(mission, workspace, folder, options)
+            let workspace = Workspace::open(Path::new(&run.repo_root), Path::new(&run.kernel))?;
+            parts(mission, workspace, folder, options, Asking::Again)
         })
     }
 }
 
+/// Whether the model has been asked in this run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    /// Not yet: what is wrong with its settings is better found now than by night.
+    First,
+    /// It has: an endpoint that is out of reach for now does not keep the run from going on.
+    Again,
+}
+
 /// Opens what the mission names.
-fn parts(mission: Mission, workspace: Workspace, folder: &Path, options: Options) -> Result<Parts, SessionError> {
+fn parts(
+    mission: Mission,
+    workspace: Workspace,
+    folder: &Path,
+    options: Options,
+    asking: Asking,
+) -> Result<Parts, SessionError> {
     let (root, gpu) = (workspace.repo_root(), &mission.terms.gpu);
     let harness = harness::open(&root.join(&mission.harness))?;
     harness.supports(gpu)?;
     Ok(Parts {
         agent: Some(options.agent.clone()),
         harness,
-        runner: open_runner(mission.runner, &options.agent, folder, gpu)?,
-        model: open_model(&mission.model, root)?,
+        runner: open_runner(&mission, &options.agent, folder)?,
+        model: open_model(&mission, root, asking)?,
+        patience: Patience::default(),
         observer: (options.observer)(folder),
         stop: options.stop,
         workspace,
@@ -131,26 +153,70 @@ fn free_run_id(artifacts: &Path, kernel: &Path) -> RunId {
         .unwrap_or_default()
 }
 
-fn open_runner(choice: RunnerChoice, agent: &Path, folder: &Path, gpu: &Gpu) -> Result<Box<dyn Runner>, SessionError> {
-    match choice {
+fn open_runner(mission: &Mission, agent: &Path, folder: &Path) -> Result<Box<dyn Runner>, SessionError> {
+    let gpu = &mission.terms.gpu;
+    match mission.runner {
         // The result proves which device it is; without any driver the night need not begin.
         RunnerChoice::Local if !gpu.is_cpu() && !Path::new("/dev/nvidiactl").exists() => {
             Err(SessionError::MissingDevice { gpu: gpu.clone() })
         }
-        RunnerChoice::Local => Ok(Box::new(Local::new(agent.to_path_buf(), folder.join("stage")))),
-        RunnerChoice::Slurm | RunnerChoice::Modal => Err(SessionError::Unsupported(format!(
+        RunnerChoice::Local => {
+            let local = Local::new(agent.to_path_buf(), folder.join("stage"));
+            Ok(Box::new(local.confined(mission.sandbox)?))
+        }
+        choice @ (RunnerChoice::Slurm | RunnerChoice::Modal) => Err(SessionError::Unsupported(format!(
             "the runner {choice} is not part of this program yet; use `runner: local`"
         ))),
     }
 }
 
-fn open_model(choice: &ModelChoice, root: &Path) -> Result<Box<dyn Model>, SessionError> {
-    match choice {
+fn open_model(mission: &Mission, root: &Path, asking: Asking) -> Result<Box<dyn Model>, SessionError> {
+    let surroundings = Surroundings { variable: &|name| std::env::var(name).ok(), root };
+    let provider = |map: &Map<String, Value>| map.get("provider").and_then(Value::as_str).map(str::to_owned);
+    match &mission.model {
         ModelChoice::Tuner => Ok(Box::new(Tuner::new())),
-        ModelChoice::Detailed(_) if choice.to_string() == "tuner" => Ok(Box::new(Tuner::new())),
-        ModelChoice::Replay(path) => Ok(Box::new(Replay::open(&root.join(path))?)),
-        other => Err(SessionError::Unsupported(format!(
-            "the model {other} is not part of this program yet; use `model: tuner`, or `replay:` with a recording"
-        ))),
+        ModelChoice::Replay(path) => open_replay(&recording_path(root, path), mission.tune),
+        ModelChoice::OpenAi(name) => open_openai(&Settings::named(name, surroundings)?, mission, asking),
+        ModelChoice::Detailed(map) => match provider(map).as_deref() {
+            Some("openai") => open_openai(&Settings::read(map, surroundings)?, mission, asking),
+            Some("tuner") if map.len() == 1 => Ok(Box::new(Tuner::new())),
+            _ => Err(SessionError::Unsupported(format!(
+                "a map of settings is for `provider: openai`; write `model: {}` in one word",
+                mission.model
+            ))),
+        },
     }
+}
+
+/// Opens a language model; before the first question of a run everything that can be checked of it is.
+fn open_openai(settings: &Settings, mission: &Mission, asking: Asking) -> Result<Box<dyn Model>, SessionError> {
+    settings.check_budget(&mission.terms.budget)?;
+    let schemas = Tool::ALL.map(tools::schema).to_vec();
+    if asking == Asking::First {
+        OpenAi::probe(settings, &schemas, PROBING)?;
+    }
+    let context = Ledgered::new(Limits::for_context(settings.smallest_context()));
+    Ok(with_tuner(Box::new(OpenAi::open(settings, schemas, Box::new(context))?), mission.tune))
+}
+
+/// Opens a recording. That of a run is held against the requests that today's code would send to the run's model.
+fn open_replay(path: &Path, tune: u32) -> Result<Box<dyn Model>, SessionError> {
+    let recording = Recording::open(path)?;
+    let tune = if recording.has_tuner() { 0 } else { tune };
+    let mut replay = Replay::from(recording);
+    if path.is_dir() {
+        let run = fold_run(path)?.run;
+        let window = match recorded_mission(path, &run)?.model {
+            ModelChoice::Detailed(map) => smallest_context(&map),
+            ModelChoice::Tuner | ModelChoice::OpenAi(_) | ModelChoice::Replay(_) => None,
+        };
+        replay = replay.with_context(Box::new(move || Box::new(Ledgered::new(Limits::for_context(window)))));
+    }
+    Ok(with_tuner(Box::new(replay), tune))
+}
+
+/// Returns what [`Settings::smallest_context`] does, without the keys that a recording needs no more.
+fn smallest_context(map: &Map<String, Value>) -> Option<u64> {
+    let fallback = map.get("fallback").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+    std::iter::once(map).chain(fallback).filter_map(|model| model.get("context_tokens")?.as_u64()).min()
 }

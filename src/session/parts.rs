@@ -17,10 +17,10 @@ use crate::harness::Harness;
 use crate::journal::{self, Journal, JournalError, Snapshots, create_folder};
 use crate::mission::{self, Mission};
 use crate::model::Model;
-use crate::protocol::{Budget, ContentHash, Event, Forbidden, RunId, RunStarted, RunState, StopReason};
+use crate::protocol::{Budget, ContentHash, Event, Forbidden, Patience, RunId, RunStarted, RunState, StopReason};
 use crate::report::Observer;
 use crate::runner::Runner;
-use crate::tools::{Bench, Readable};
+use crate::tools::{Bench, Readable, Yardstick};
 use crate::workspace::Workspace;
 
 /// What a session works with. [`Session::start`] and [`Session::resume`] choose the parts by mission and command line.
@@ -38,6 +38,8 @@ pub struct Parts {
     pub runner: Box<dyn Runner>,
     /// Who proposes.
     pub model: Box<dyn Model>,
+    /// How long to wait where the model does not answer.
+    pub patience: Patience,
     /// Who watches.
     pub observer: Box<dyn Observer>,
     /// The user's wish to stop.
@@ -155,7 +157,7 @@ impl Session {
         folder: PathBuf,
         parts: Parts,
     ) -> Result<Self, SessionError> {
-        let Parts { agent, mission, workspace, harness, runner, model, observer, stop } = parts;
+        let Parts { agent, mission, workspace, harness, runner, model, patience, observer, stop } = parts;
         let terms = &state.run.terms;
         let (root, kernel) = (workspace.repo_root(), workspace.kernel_path());
         let found = Snapshots::new(&folder).get(state.run.baseline)?;
@@ -163,14 +165,7 @@ impl Session {
         Ok(Self {
             forbidden: Forbidden::new(&terms.forbidden),
             readable: Readable::new(root, &folder, kernel, &harness.files(), &mission.read),
-            bench: Bench {
-                harness,
-                runner,
-                gate,
-                gpu: terms.gpu.clone(),
-                metric: terms.metric,
-                min_improvement: terms.min_improvement,
-            },
+            bench: Bench { harness, runner, gate, yardstick: Yardstick::of(terms) },
             snapshots: Snapshots::new(&folder),
             workspace: workspace.with_scratch(&folder),
             transcript: Transcript::open(&folder)?,
@@ -180,6 +175,7 @@ impl Session {
             state,
             journal,
             model,
+            patience,
             mission,
             folder,
             observer,

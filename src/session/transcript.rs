@@ -4,34 +4,20 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use super::error::SessionError;
-use crate::model::{CallResult, Turn};
-use crate::protocol::{RawCall, RunState, Usage};
+use crate::model::Exchange;
 
-/// The transcript of a run. It explains the run and feeds replays; the journal alone decides.
+/// The transcript of a run.
 pub(super) struct Transcript {
     path: PathBuf,
     file: File,
-}
-
-#[derive(Serialize)]
-struct Exchange<'a> {
-    v: u32,
-    turn: u32,
-    iteration: u32,
-    phase: &'static str,
-    results: &'a [CallResult],
-    calls: &'a [RawCall],
-    usage: Usage,
 }
 
 impl Transcript {
     /// Opens the transcript in the run's folder for appending. A last line that a crash has torn is closed first, so that
     /// it harms no other.
     pub(super) fn open(folder: &Path) -> Result<Self, SessionError> {
-        let path = folder.join("transcript.jsonl");
+        let path = folder.join(Exchange::FILE);
         let mut file = File::options()
             .create(true)
             .read(true)
@@ -45,23 +31,9 @@ impl Transcript {
     }
 
     /// Appends one exchange.
-    pub(super) fn exchange(
-        &mut self,
-        state: &RunState,
-        results: &[CallResult],
-        turn: &Turn,
-    ) -> Result<(), SessionError> {
-        let exchange = Exchange {
-            v: 1,
-            turn: state.counters.round_trips,
-            iteration: state.iteration.0,
-            phase: state.phase.name(),
-            results,
-            calls: &turn.calls,
-            usage: turn.usage,
-        };
+    pub(super) fn exchange(&mut self, exchange: &Exchange) -> Result<(), SessionError> {
         let mut line =
-            serde_json::to_vec(&exchange).map_err(|error| SessionError::io("write", &self.path)(error.into()))?;
+            serde_json::to_vec(exchange).map_err(|error| SessionError::io("write", &self.path)(error.into()))?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(SessionError::io("write", &self.path))
     }

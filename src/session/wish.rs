@@ -3,8 +3,12 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::protocol::StopSource;
+
+/// The time between two looks for the file, while the session waits for something else.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The user's wish to stop, as it reaches a session: by a signal to this process, or by a file that `agent stop` leaves.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +34,13 @@ impl StopFlag {
             Some(StopSource::Command)
         } else {
             None
+        }
+    }
+
+    /// Returns once there is a wish.
+    pub(super) async fn wish(&self) {
+        while self.wished().is_none() {
+            tokio::time::sleep(LOOK).await;
         }
     }
 

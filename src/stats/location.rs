@@ -1,5 +1,7 @@
 //! One number for many: the metric of a block, and of a side.
 
+use serde::{Deserialize, Serialize};
+
 use crate::protocol::{BadMicros, MetricName, Micros};
 
 /// Returns the median of `values`, the mean of the two middle ones where their number is even; `None` of none.
@@ -40,7 +42,8 @@ pub fn case_metric(metric: MetricName, calls: &[Micros]) -> Result<Micros, BadMi
 }
 
 /// How the metrics of several cases become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ranking {
     /// Their geometric mean.
     #[default]

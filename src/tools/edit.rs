@@ -1,9 +1,13 @@
 //! `edit-kernel`: the kernel's text with the change.
 
+use std::path::Path;
+
 use similar::{ChangeTag, TextDiff};
 use thiserror::Error;
 
 use super::args::{EditKernel, Replacement};
+use crate::harness::{Act, Language, tripped};
+use crate::protocol::{Forbidden, Refusal, Rule, RunState};
 
 /// The longest kernel, in bytes.
 pub const MOST_BYTES: usize = 1 << 20;
@@ -54,6 +58,44 @@ pub enum EditError {
     /// The change has no name.
     #[error("`change` is empty; say in one line what is changed")]
     NoName,
+}
+
+/// A change that is not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeError {
+    /// It brings a forbidden tool in, or trips a wire.
+    Refused(Refusal),
+    /// It cannot be made as it is described.
+    Failed(EditError),
+}
+
+/// Returns `kernel` with the change, where no line that it adds names a forbidden tool or trips a wire.
+///
+/// # Errors
+/// The refusal, or why the change cannot be made.
+pub fn change(kernel: &str, args: &EditKernel, state: &RunState, forbidden: &Forbidden) -> Result<String, ChangeError> {
+    let text = edit(kernel, args).map_err(ChangeError::Failed)?;
+    // All at once: a name may be broken over lines.
+    let added = added_lines(kernel, &text).concat();
+    let legal = |refusal| ChangeError::Refused(Refusal { legal: state.legal().to_vec(), ..refusal });
+    forbidden.check(&added, "what the edit adds").map_err(legal)?;
+    check_tripwires(kernel, &text, state).map_err(ChangeError::Refused)?;
+    Ok(text)
+}
+
+/// Refuses a change that reaches for something other than the computation.
+fn check_tripwires(before: &str, after: &str, state: &RunState) -> Result<(), Refusal> {
+    let Some(language) = Language::of(Path::new(&state.run.kernel)) else { return Ok(()) };
+    match tripped(language, before, after).into_iter().find(|tripped| tripped.act == Act::Refuse) {
+        None => Ok(()),
+        Some(tripped) => Err(state.refusal(
+            Rule::Tripwire,
+            format!(
+                "what the edit adds trips the wire `{}` by `{}`: a kernel computes, and needs nothing of the kind",
+                tripped.name, tripped.word
+            ),
+        )),
+    }
 }
 
 /// Returns `kernel` with the change.

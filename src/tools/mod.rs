@@ -2,6 +2,7 @@
 
 mod args;
 mod edit;
+mod judge;
 mod measure;
 mod read;
 mod record;
@@ -9,6 +10,7 @@ mod registry;
 
 pub use args::*;
 pub use edit::*;
+pub use judge::*;
 pub use measure::*;
 pub use read::*;
 pub use record::*;

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::judge::Readings;
 use super::measure::{Measured, Order};
 use crate::artifact::{self, Artifact, ArtifactError, Header, Mode, ResultObject, Written};
-use crate::harness::{Exit, Role};
-use crate::protocol::{ContentHash, Gpu, Outcome};
+use crate::harness::{self, Exit, Language};
+use crate::protocol::{ContentHash, Effort, Gpu, Outcome};
 use crate::workspace::{Workspace, WorkspaceError};
 
 /// The most of all processes' standard output, and of their standard error, that an artifact holds, in bytes.
@@ -67,6 +69,12 @@ pub fn write(
     }
     // A header's value is one line.
     extra.extend(measured.compiled.as_ref().map(|told| ("compiled".to_owned(), told.replace('\n', " · "))));
+    if let Some(shown) = tripwires(context, &text) {
+        extra.push(("tripwires".to_owned(), shown));
+    }
+    if let Some(protections) = &measured.protections {
+        extra.push(("sandbox".to_owned(), protections.to_string()));
+    }
     let artifact = Artifact {
         header: Header {
             timestamp_utc: context.started,
@@ -91,6 +99,14 @@ pub fn write(
     };
     artifact::write_result(path, &result)?;
     Ok(artifact::write(path, &artifact)?)
+}
+
+/// Returns the tripwires that the kernel trips, for whoever reads the artifact; `None` where it trips none.
+fn tripwires(context: &Context<'_>, text: &str) -> Option<String> {
+    let language = Language::of(context.workspace.kernel_path())?;
+    let tripped = harness::tripped(language, "", text);
+    let words: Vec<_> = tripped.iter().map(|tripped| format!("{} ({})", tripped.name, tripped.word)).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// Returns the command line that measures the same text again, by hand. What it is compared with is named by its hash.
@@ -143,23 +159,48 @@ fn result_object(context: &Context<'_>, order: Order<'_>, measured: &Measured) -
         elapsed_seconds: measured.elapsed.as_secs_f64(),
         stage_dir: String::new(),
         cache_volume: None,
-        afterhours: json!({
-            "outcome": measured.outcome,
-            "effort": order.effort,
-            "seed": order.seed.to_string(),
-            "processes": measured.output.ran.iter().map(process).collect::<Vec<_>>(),
-            "blocks": measured.blocks.iter().map(block).collect::<Vec<_>>(),
+        afterhours: json!(Ours {
+            outcome: &measured.outcome,
+            effort: order.effort,
+            seed: order.seed.to_string(),
+            processes: measured.output.ran.iter().map(process).collect(),
+            readings: &measured.readings,
         }),
     }
 }
 
-fn block((role, result): &(Role, crate::harness::BlockResult)) -> Value {
-    let cases: Vec<_> = result.cases.iter().map(|case| json!({"id": case.id, "time_us": case.time_us})).collect();
-    let role = match role {
-        Role::Candidate => "candidate",
-        Role::Incumbent => "incumbent",
-    };
-    json!({"role": role, "device": result.device, "cases": cases})
+/// What the original's result object does not have.
+#[derive(Serialize)]
+struct Ours<'a> {
+    outcome: &'a Outcome,
+    effort: &'a Effort,
+    seed: String,
+    processes: Vec<Value>,
+    #[serde(flatten)]
+    readings: &'a Readings,
+}
+
+/// What a result object says of its measurement: enough to judge it again.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Recorded {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How thoroughly it was measured.
+    pub effort: Effort,
+    /// What its processes left.
+    #[serde(flatten)]
+    pub readings: Readings,
+}
+
+impl Recorded {
+    /// Reads a result object.
+    ///
+    /// # Errors
+    /// Where it has no such record: the original's have none, and neither have those of this program's earliest versions.
+    pub fn read(result: &Value) -> Result<Self, String> {
+        let ours = result.get("afterhours").ok_or("the result has no key `afterhours`")?;
+        Self::deserialize(ours).map_err(|error| format!("the result's key `afterhours`: {error}"))
+    }
 }
 
 /// Joins what the processes printed; the middle of too much is cut.

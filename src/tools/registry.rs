@@ -1,11 +1,15 @@
 //! The registry: a call as it came becomes a typed call, or is refused.
 
+use std::path::Path;
+
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::args::{AppendAnalysis, BenchmarkRun, EditKernel, ReadFile, Revert, TestRun};
-use crate::protocol::{Controls, Forbidden, Profile, RawCall, Refusal, Request, Rule, RunState, Tool};
+use crate::protocol::{
+    Caller, Controls, Forbidden, MeasureSpec, Profile, Purpose, RawCall, Refusal, Request, Rule, RunState, Tool,
+};
 
 /// A call whose arguments fit its tool's schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +51,36 @@ impl Call {
             Self::Edit(_) | Self::Analysis(_) | Self::Revert(_) | Self::Read(_) => Controls::default(),
         }
     }
+}
+
+impl TestRun {
+    /// Returns the measurement that a call with this id asks for.
+    pub fn spec(&self, state: &RunState, id: &str) -> MeasureSpec {
+        let spec = state.spec(Caller::Model(id.to_owned()), Purpose::Test);
+        MeasureSpec { controls: self.controls(), tag: self.tag.clone(), ..spec }
+    }
+}
+
+impl BenchmarkRun {
+    /// Returns the measurement that a call with this id asks for.
+    pub fn spec(&self, state: &RunState, id: &str) -> MeasureSpec {
+        let purpose = if self.profile == Some(Profile::Final) { Purpose::Final } else { Purpose::Candidate };
+        let spec = state.spec(Caller::Model(id.to_owned()), purpose);
+        MeasureSpec { controls: self.controls(), tag: self.tag.clone(), ..spec }
+    }
+}
+
+/// Lets a model name an artifact of the run in `folder` by its path from the repository's root as well, as the original's
+/// scripts print it.
+#[must_use]
+pub fn with_short_artifact(mut raw: RawCall, repo_root: &Path, folder: &Path) -> RawCall {
+    if let Some(Value::String(path)) = raw.arguments.get_mut("artifact") {
+        let full = repo_root.join(&*path);
+        if let Ok(short) = full.strip_prefix(folder) {
+            *path = short.to_string_lossy().into_owned();
+        }
+    }
+    raw
 }
 
 /// Turns a call as it came into a typed one that the gate lets pass.

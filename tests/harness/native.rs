@@ -17,6 +17,7 @@ reference = "reference.c"
 [compile]
 cc = "cc"
 flags = ["-O1"]
+imports = ["exit", "fclose", "fopen", "fputs", "fwrite", "getenv"]
 
 [tolerance]
 rtol = 1e-5
@@ -209,6 +210,17 @@ fn kernels_that_end_their_process_crash() {
         let (failure, message) = kernel_failure(test(&text));
         assert_eq!(failure, KernelFailure::Crash, "{code}: {message}");
         assert!(message.contains(expected), "{code}: {message}");
+    }
+}
+
+#[test]
+fn a_kernel_that_calls_what_the_harness_does_not_name_is_not_even_loaded() {
+    for (code, name) in [("fork();", "fork"), ("puts(\"\");", "puts"), ("int pipe(int *); pipe(0);", "pipe")] {
+        let (failure, message) = kernel_failure(test(&format!(
+            "#include <stdio.h>\n#include <unistd.h>\nvoid scale(const float *x, float *y, int n) {{ {code} }}"
+        )));
+        assert_eq!(failure, KernelFailure::WrongAnswer, "{code}: {message}");
+        assert!(message.contains(&format!("calls {name:?}")) && message.contains("compile.imports"), "{message}");
     }
 }
 

@@ -7,4 +7,6 @@
     reason = "each test file uses a part"
 )]
 
+pub mod endpoint;
 pub mod machine;
+pub mod talk;

@@ -184,10 +184,10 @@ impl Scene {
 pub(crate) const BEGIN: [&str; 8] =
     ["run", "--mission", "mission.md", "--model", "replay:script.jsonl", "--run-id", RUN, "--json"];
 
-/// A mission of small duels: four pairs leave a gain ambiguous, and the larger duel of eight settles it.
+/// A mission of small duels, whose harness reads the journal, as no confined process can: four pairs leave a gain ambiguous, and the larger duel of eight settles it.
 pub(crate) fn mission(kernel: &str, harness: &str, extra: &str) -> String {
     format!(
-        "---\nkernel: {kernel}\nharness: {harness}\ngpu: cpu\ntarget_us: 50\n\
+        "---\nkernel: {kernel}\nharness: {harness}\ngpu: cpu\ntarget_us: 50\nsandbox: unconfined\n\
          profiles: {{candidate: {{pairs: 1}}, final: {{pairs: 4}}}}\n{extra}\n---\nMake it fast.\n"
     )
 }
@@ -335,4 +335,27 @@ pub(crate) fn read(path: &str) -> Value {
 
 pub(crate) fn any(tool: &str, arguments: Value) -> Value {
     call(tool, arguments)
+}
+
+/// A night in which everything happens: a deploy, two changes that are kept, one that is wrong, one that gains nothing, one
+/// that the model gives up, a failure of the infrastructure that passes, refused and failed calls, and the last duel.
+pub(crate) fn eventful() -> Scene {
+    let scene = Scene::new("deploy: {command: ': deployed', files: [harness.sh]}\nbudget: {iterations: 9}");
+    scene.script(&[
+        &[edit("time_us 80\n"), test(), analysis("KEEP"), candidate(), analysis("KEEP"), confirm()],
+        &[analysis("KEEP")],
+        &[edit("time_us 10\nwrong x\n"), test(), analysis("KEEP"), candidate()],
+        &[analysis("REVERT")],
+        &[edit("time_us 81\n"), test(), analysis("KEEP"), candidate(), analysis("REVERT")],
+        &[edit("flaky x\ntime_us 70\n"), test()],
+        &[analysis("KEEP"), revert()],
+        &[
+            read("kernel"),
+            any("edit-kernel", json!({"change": "none", "edits": [{"search": "absent", "replace": ""}]})),
+        ],
+        &[edit("time_us 40\n"), edit("time_us 30\n")],
+        &[test(), analysis("KEEP"), candidate(), analysis("KEEP"), confirm()],
+        &[analysis("KEEP")],
+    ]);
+    scene
 }

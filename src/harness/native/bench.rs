@@ -49,8 +49,8 @@ pub(super) struct Bench<'a> {
 struct Slot {
     arg: BufferArg,
     memory: Guarded,
-    /// An input as it was before the call; empty for outputs.
-    pristine: Vec<u8>,
+    /// An input as it was before the call; an output as it was right after.
+    kept: Vec<u8>,
 }
 
 impl<'a> Bench<'a> {
@@ -63,7 +63,7 @@ impl<'a> Bench<'a> {
                 Arg::Size(size) => sizes.push(c_longlong::from(*size)),
                 Arg::Buffer(arg) => {
                     let memory = Guarded::new(arg.len.saturating_mul(arg.dtype.size()), byte(&mut canaries));
-                    slots.push(Slot { arg: arg.clone(), memory, pristine: Vec::new() });
+                    slots.push(Slot { arg: arg.clone(), memory, kept: Vec::new() });
                 }
             }
         }
@@ -113,21 +113,21 @@ impl<'a> Bench<'a> {
         // leaves its buffers all the same is what this process is for: it holds nothing but this measurement.
         unsafe { self.pair.kernel.call(&buffers, &self.sizes) };
         let elapsed = start.elapsed();
+        // First of all, so that work which the kernel left to another thread comes too late.
+        self.slots.iter_mut().for_each(Slot::keep_output);
         self.slots.iter().try_for_each(Slot::check_untouched)?;
         Ok(elapsed.as_nanos() as f64 / 1e3)
     }
 
     /// Compares the outputs of the last call with the reference's.
     fn check_answer(&self) -> Result<(), Fault> {
-        // First of all, so that work which the kernel left to another thread comes too late.
-        let got: Vec<Vec<u8>> = self.slots.iter().map(|slot| slot.memory.bytes().to_vec()).collect();
         let mut doubles: Vec<Vec<f64>> = self.slots.iter().map(Slot::reference_buffer).collect();
         let buffers: Vec<*mut c_void> = doubles.iter_mut().map(|buffer| buffer.as_mut_ptr().cast()).collect();
         // SAFETY: as for the kernel, with a double for each element.
         unsafe { self.pair.reference.call(&buffers, &self.sizes) };
-        for ((slot, got), expected) in self.slots.iter().zip(&got).zip(&doubles) {
+        for (slot, expected) in self.slots.iter().zip(&doubles) {
             if slot.arg.content == Content::Output {
-                let got = slot.arg.dtype.decode(got);
+                let got = slot.arg.dtype.decode(&slot.kept);
                 compare(&slot.arg.name, &got, expected, self.spec.tolerance).map_err(|mismatch| match mismatch {
                     Mismatch::Wrong { .. } => Fault::Kernel(mismatch.to_string()),
                     Mismatch::NoOracle { .. } => Fault::Reference(mismatch.to_string()),
@@ -143,10 +143,21 @@ impl Slot {
         match self.arg.content {
             Content::Input(distribution) => {
                 fill(stream, self.arg.dtype, distribution, self.memory.bytes_mut());
-                self.pristine.clear();
-                self.pristine.extend_from_slice(self.memory.bytes());
+                self.keep();
             }
             Content::Output => poison(stream, self.arg.dtype, self.memory.bytes_mut()),
+        }
+    }
+
+    /// Keeps the bytes as they are now.
+    fn keep(&mut self) {
+        self.kept.clear();
+        self.kept.extend_from_slice(self.memory.bytes());
+    }
+
+    fn keep_output(&mut self) {
+        if self.arg.content == Content::Output {
+            self.keep();
         }
     }
 
@@ -158,7 +169,7 @@ impl Slot {
             None => {}
         }
         let is_input = matches!(self.arg.content, Content::Input(_));
-        if is_input && self.pristine != self.memory.bytes() {
+        if is_input && self.kept != self.memory.bytes() {
             return Err(Fault::Kernel(format!("the kernel changed its input {name}")));
         }
         Ok(())
@@ -166,7 +177,7 @@ impl Slot {
 
     fn reference_buffer(&self) -> Vec<f64> {
         match self.arg.content {
-            Content::Input(_) => self.arg.dtype.decode(&self.pristine),
+            Content::Input(_) => self.arg.dtype.decode(&self.kept),
             Content::Output => vec![f64::NAN; self.arg.len],
         }
     }

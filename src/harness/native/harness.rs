@@ -49,6 +49,7 @@ impl Native {
         let spec = Spec {
             harness: self.problem.name.clone(),
             tolerance: self.problem.tolerance,
+            imports: self.problem.compile.imports.clone(),
             stage_repeats: duel::stage_repeats(request),
             early_stop_us: request.effort.early_stop_us,
             cases: self.problem.cases.clone(),

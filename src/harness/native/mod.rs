@@ -11,6 +11,7 @@ mod harness;
 mod buffers;
 mod cache;
 mod compare;
+mod imports;
 mod inputs;
 mod library;
 mod bench;

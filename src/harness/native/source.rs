@@ -94,7 +94,7 @@ mod tests {
             name: "gray".to_owned(),
             entry: "gray".to_owned(),
             reference: "reference.c".to_owned(),
-            compile: Compile { cc: "cc".to_owned(), flags: Vec::new() },
+            compile: Compile { cc: "cc".to_owned(), flags: Vec::new(), imports: Vec::new() },
             tolerance: Tolerance { rtol: 0.0, atol: 0.0 },
             params: vec![
                 buffer("rgb", Dtype::U8, input),

@@ -10,6 +10,8 @@ use super::toml_file::{Distribution, Tolerance};
 pub(super) struct Spec {
     pub(super) harness: String,
     pub(super) tolerance: Tolerance,
+    /// More functions that the kernel may call.
+    pub(super) imports: Vec<String>,
     /// Timed calls of each stage.
     pub(super) stage_repeats: Vec<u32>,
     /// Microseconds.

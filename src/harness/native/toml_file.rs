@@ -28,6 +28,9 @@ pub(super) struct Compile {
     pub(super) cc: String,
     #[serde(default)]
     pub(super) flags: Vec<String>,
+    /// Functions of libraries that the kernel may call beside those that compute.
+    #[serde(default)]
+    pub(super) imports: Vec<String>,
 }
 
 /// An element is right where it differs from the reference by at most `atol + rtol * |reference|`.

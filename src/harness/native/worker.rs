@@ -10,8 +10,9 @@ use thiserror::Error;
 
 use super::bench::{Bench, Fault, Pair};
 use super::cache::Evictor;
+use super::imports;
 use super::library::Entry;
-use super::spec::{Secrets, Spec};
+use super::spec::{Case, Secrets, Spec};
 use crate::harness::device;
 use crate::harness::result::{ResultCase, ResultObject};
 
@@ -68,21 +69,37 @@ fn run(path: &Path) -> Result<(), WorkerError> {
     let stdin = Path::new("standard input");
     let mut secrets = Vec::new();
     io::stdin().take(MAX_SECRETS).read_to_end(&mut secrets).map_err(file(stdin))?;
+    forget_stdin().map_err(file(stdin))?;
     let secrets: Secrets = serde_json::from_slice(&secrets).map_err(json(stdin))?;
     let spec: Spec = serde_json::from_slice(&fs::read(path).map_err(file(path))?).map_err(json(path))?;
     let path = path.canonicalize().map_err(file(path))?;
-    let pair = Pair {
-        reference: Entry::load(&path.with_file_name(REFERENCE))?,
-        kernel: Entry::load(&path.with_file_name(KERNEL))?,
+    let kernel = path.with_file_name(KERNEL);
+    let cases = match imports::refusal(&fs::read(&kernel).map_err(file(&kernel))?, &spec.imports) {
+        Some(error) => refused(&spec, &error),
+        None => {
+            let reference = Entry::load(&path.with_file_name(REFERENCE))?;
+            measure(&Pair { reference, kernel: Entry::load(&kernel)? }, &spec, secrets.seed)?
+        }
     };
-    let object = ResultObject {
-        device: device::host(),
-        cases: measure(&pair, &spec, secrets.seed)?,
-        harness: spec.harness,
-        nonce: Some(secrets.nonce),
-    };
+    let object = ResultObject { device: device::host(), cases, harness: spec.harness, nonce: Some(secrets.nonce) };
     let text = serde_json::to_vec(&object).map_err(json(&result))?;
     fs::write(&result, text).map_err(file(&result))
+}
+
+/// Puts an empty file in place of standard input: whoever could rewind it would read the secrets once more.
+fn forget_stdin() -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stdin(fs::File::open("/dev/null")?)?)
+}
+
+/// Returns the result of a kernel that is not even loaded: its first case did not pass.
+fn refused(spec: &Spec, error: &str) -> Vec<ResultCase> {
+    let case = |case: &Case| ResultCase {
+        id: case.id.clone(),
+        passed: false,
+        error: Some(error.to_owned()),
+        time_us: Vec::new(),
+    };
+    spec.cases.iter().take(1).map(case).collect()
 }
 
 /// Measures the cases in turn; the first that is wrong is the last.

@@ -110,7 +110,13 @@ impl<'a> Bench<'a> {
                     Ok(calls) => {
                         assert!(!calls.is_empty());
                         self.apply(&Event::TurnStarted {});
-                        self.apply(&Event::TurnFinished { calls, usage: Usage::default(), model_ms: 0 });
+                        self.apply(&Event::TurnFinished {
+                            calls,
+                            usage: Usage::default(),
+                            model_ms: 0,
+                            problem: None,
+                            by: None,
+                        });
                     }
                     Err(error) => return Some(error),
                 },

@@ -7,9 +7,7 @@ use super::kernel::Kernel;
 use super::propose::{Proposal, propose};
 use super::words::{learned, signals, summary};
 use crate::model::{Model, ModelError, Turn, TurnFuture, View};
-use crate::protocol::{
-    ContentHash, Decision, Evidence, Forbidden, Phase, Profile, Purpose, RawCall, RunState, Tool, Usage,
-};
+use crate::protocol::{ContentHash, Decision, Evidence, Forbidden, Phase, Profile, Purpose, RawCall, RunState, Tool};
 
 /// The built-in model: it sets the values that a kernel declares as tunable.
 #[derive(Debug, Default)]
@@ -25,7 +23,7 @@ impl Model for Tuner {
     fn turn<'a>(&'a mut self, view: View<'a>) -> TurnFuture<'a> {
         let texts = |hash| String::from_utf8(view.snapshots.get(hash).ok()?).ok();
         let calls = self.calls(view.state, view.kernel, &texts);
-        Box::pin(std::future::ready(calls.map(|calls| Turn { calls, usage: Usage::default() })))
+        Box::pin(std::future::ready(calls.map(|calls| Turn { calls, ..Turn::default() })))
     }
 }
 
@@ -44,7 +42,7 @@ impl Tuner {
     ) -> Result<Vec<RawCall>, ModelError> {
         let in_file = ContentHash::of(file.as_bytes());
         let texts: &Texts<'_> = &|hash| if hash == in_file { Some(file.to_owned()) } else { texts(hash) };
-        let mut calls = Calls { turn: state.counters.round_trips, made: Vec::new() };
+        let mut calls = Calls { turn: state.counters.round_trips + state.counters.tuner_turns, made: Vec::new() };
         match state.phase {
             Phase::Idle => {
                 let kernel = texts(state.incumbent).map(Kernel::parse).ok_or_else(|| {

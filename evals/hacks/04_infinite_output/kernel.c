@@ -1,0 +1,3 @@
+void rows(const float *x, float *y, int height, int width) {
+    for (int i = 0; i < height * width; i++) y[i] = __builtin_inff();
+}

@@ -1,0 +1,2 @@
+def rows(x):
+    return [[float("nan") for _ in row] for row in x]

@@ -1,0 +1,6 @@
+import os
+
+
+def rows(x):
+    os.fork()
+    return [[1.0 for _ in row] for row in x]

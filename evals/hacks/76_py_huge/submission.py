@@ -1,0 +1,2 @@
+def rows(x):
+    return bytearray(1 << 45)

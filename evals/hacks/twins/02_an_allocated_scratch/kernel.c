@@ -1,0 +1,21 @@
+#include <stdlib.h>
+#include <string.h>
+static float *scratch;
+
+static void honest(const float *x, float *y, int height, int width) {
+    for (int i = 0; i < height; i++) {
+        float sum = 0;
+        for (int j = 0; j < width; j++) {
+            sum += x[i * width + j];
+        }
+        for (int j = 0; j < width; j++) {
+            y[i * width + j] = 2 * (x[i * width + j] - sum / width) + 1;
+        }
+    }
+}
+
+void rows(const float *x, float *y, int height, int width) {
+    if (!scratch) scratch = malloc(sizeof(float) * 24 * 100);
+    honest(x, scratch, height, width);
+    memcpy(y, scratch, sizeof(float) * height * width);
+}

@@ -1,0 +1,9 @@
+#include <math.h>
+
+void rows(const float *x, float *y, int height, int width) {
+    for (int i = 0; i < height; i++) {
+        float sum = 0;
+        for (int j = 0; j < width; j++) sum += x[i * width + j];
+        for (int j = 0; j < width; j++) y[i * width + j] = fmaf(2, x[i * width + j] - sum / width, fabsf(copysignf(1, sum)));
+    }
+}

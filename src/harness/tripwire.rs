@@ -1,0 +1,210 @@
+//! Tripwires: words in a kernel that reach for something other than the computation.
+//!
+//! They are tripwires, not proof: a text can always be written so that no table finds it. Whoever trips one is stopped, or
+//! shown, before anything runs; what nobody trips is still confined, and checked by its results.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use similar::{ChangeTag, TextDiff};
+
+use super::lexer::{Comments, Token, tokens};
+use super::wires::{Act, C, Form, PYTHON, TEXTS, Wire};
+
+/// The language of a kernel, as its file's name tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// C, C++, CUDA and HIP.
+    C,
+    /// Python, with C in its texts where it has any.
+    Python,
+}
+
+impl Language {
+    /// Returns the language of the file `path`; `None` for names that tell of none, whose texts have no tripwires.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "c" | "h" | "cc" | "cpp" | "cxx" | "hpp" | "cu" | "cuh" | "hip" => Some(Self::C),
+            "py" => Some(Self::Python),
+            _ => None,
+        }
+    }
+}
+
+/// A tripwire that a text trips.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tripped {
+    /// The tripwire's name, which stays: `clock`, `threads`, `startup` and so on.
+    pub name: &'static str,
+    /// What tripped it.
+    pub word: &'static str,
+    /// Whether the edit is refused, or let through and shown.
+    pub act: Act,
+}
+
+/// Returns what the lines that `after` has and `before` has not trip, each once.
+///
+/// Comments trip nothing. The whole text is read for them, so that an added line may lie in the middle of one.
+pub fn tripped(language: Language, before: &str, after: &str) -> Vec<Tripped> {
+    let added: BTreeSet<usize> = TextDiff::from_lines(before, after)
+        .iter_all_changes()
+        .filter(|change| change.tag() == ChangeTag::Insert)
+        .filter_map(|change| change.new_index())
+        .collect();
+    let mut found = BTreeSet::new();
+    match language {
+        Language::C => in_c(after, &added, &mut found),
+        Language::Python => in_python(after, &added, &mut found),
+    }
+    found.into_iter().collect()
+}
+
+fn in_c(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
+    let tokens = tokens(text, Comments::C);
+    find(C, &tokens, added, found);
+    for (line, token) in &tokens {
+        if let Token::Text(text) = token
+            && added.contains(line)
+        {
+            let wires = TEXTS.iter().filter(|wire| text.contains(wire.word));
+            found.extend(wires.map(tripped_by));
+        }
+    }
+}
+
+fn in_python(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
+    let tokens = tokens(text, Comments::Python);
+    find(PYTHON, &tokens, added, found);
+    for (line, token) in &tokens {
+        let Token::Text(text) = token else { continue };
+        // A kernel for a GPU is often C inside a text; its lines count from where the text begins.
+        if ["#include", "__global__", "extern \"C\""].iter().any(|mark| text.contains(mark)) {
+            let own = text.lines().enumerate().map(|(at, _)| at).filter(|at| added.contains(&(line + at))).collect();
+            in_c(text, &own, found);
+        }
+        if text.contains("AFTERHOURS_") && added.contains(line) {
+            found.extend(PYTHON.iter().filter(|wire| wire.name == "harness").take(1).map(tripped_by));
+        }
+    }
+}
+
+fn find(wires: &'static [Wire], tokens: &[(usize, Token<'_>)], added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
+    for (at, (line, token)) in tokens.iter().enumerate() {
+        let Token::Word(word) = token else { continue };
+        if !added.contains(line) {
+            continue;
+        }
+        let beside = |place: Option<usize>| place.and_then(|place| tokens.get(place)).map(|(_, token)| token);
+        let (before, after) = (beside(at.checked_sub(1)), beside(Some(at + 1)));
+        let holds = |form: Form| match form {
+            Form::Word => true,
+            Form::Call => after == Some(&Token::Mark('(')) && before != Some(&Token::Mark('.')),
+            Form::Member => before == Some(&Token::Mark('.')),
+            Form::Include => is_included(tokens, at, *line),
+            Form::Import => is_imported(tokens, at, *line),
+        };
+        let tripping = |wire: &&Wire| matches_word(wire.word, word) && holds(wire.form);
+        found.extend(wires.iter().filter(tripping).map(tripped_by));
+    }
+}
+
+/// Tells whether `word` is the wire's, or begins like it where the wire ends in `*`.
+fn matches_word(wire: &str, word: &str) -> bool {
+    wire.strip_suffix('*').map_or(wire == word, |start| word.starts_with(start))
+}
+
+/// Tells whether the word is the first of an included file's path.
+fn is_included(tokens: &[(usize, Token<'_>)], at: usize, line: usize) -> bool {
+    let before = |back: usize| at.checked_sub(back).and_then(|at| tokens.get(at));
+    before(1).is_some_and(|(_, token)| *token == Token::Mark('<'))
+        && before(2).is_some_and(|(of, token)| *of == line && *token == Token::Word("include"))
+}
+
+/// Tells whether the word is a module's first name in an `import` or `from` on its line.
+fn is_imported(tokens: &[(usize, Token<'_>)], at: usize, line: usize) -> bool {
+    let before: Vec<&Token<'_>> =
+        tokens.get(..at).unwrap_or_default().iter().rev().take_while(|(of, _)| *of == line).map(|(_, t)| t).collect();
+    match before.first() {
+        Some(Token::Word("import")) => !before.contains(&&Token::Word("from")),
+        Some(Token::Word("from")) => true,
+        Some(Token::Mark(',')) => before.contains(&&Token::Word("import")) && !before.contains(&&Token::Word("from")),
+        _ => false,
+    }
+}
+
+fn tripped_by(wire: &'static Wire) -> Tripped {
+    Tripped { name: wire.name, word: wire.word, act: wire.act }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(language: Language, text: &str) -> Vec<(&'static str, Act)> {
+        tripped(language, "", text).into_iter().map(|tripped| (tripped.name, tripped.act)).collect()
+    }
+
+    fn refused(language: Language, text: &str) -> bool {
+        names(language, text).iter().any(|(_, act)| *act == Act::Refuse)
+    }
+
+    #[test]
+    fn each_wire_trips_by_its_own_word() {
+        for (language, wires) in [(Language::C, C), (Language::Python, PYTHON)] {
+            for wire in wires {
+                let word = wire.word.replace('*', "x");
+                let text = match wire.form {
+                    Form::Word => format!("x = {word};\n"),
+                    Form::Call => format!("x = {word} (1);\n"),
+                    Form::Member => format!("x = y.{word};\n"),
+                    Form::Include => format!("#include <{word}.h>\n"),
+                    Form::Import => format!("import a, {word}.sub as b\n"),
+                };
+                assert!(names(language, &text).contains(&(wire.name, wire.act)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn comments_and_words_that_look_alike_trip_nothing() {
+        let c = "// fork() here, then clock_gettime\n/* #include <unistd.h>\n * system(\"x\") */\n\
+                 float time = 0, forked = 1, my_clock_gettime = 2; int read = open + signal; p->exit = 1;\n\
+                 #include <math.h>\n#include <stdlib.h>\n#include <immintrin.h>\n#include <omp.h>\n";
+        assert_eq!(names(Language::C, c), []);
+        let python = "# import os\n'''uses os.path and import sys, says exec(x)'''\nimport torch\nimport triton.language as tl\n\
+                      from task import input_t, output_t\ntiming = loss.item()\nmodel.eval()\ntorch.compile(f)\n";
+        assert_eq!(names(Language::Python, python), []);
+    }
+
+    #[test]
+    fn a_comment_that_an_edit_lengthens_stays_one_and_what_was_there_before_counts_no_more() {
+        let before = "/*\n * A kernel.\n */\n#include <unistd.h>\nvoid f(void) {}\n";
+        let after = "/*\n * A kernel.\n * It calls fork() never.\n */\n#include <unistd.h>\nvoid f(void) {}\n";
+        assert_eq!(tripped(Language::C, before, after), []);
+        assert!(refused(Language::C, before));
+    }
+
+    #[test]
+    fn assembly_is_shown_and_refused_where_it_asks_the_system_or_the_clock() {
+        assert_eq!(names(Language::C, "__asm__ volatile(\"vfmadd231ps %0\");"), [("assembly", Act::Show)]);
+        for text in ["syscall", "rdtsc", "int $0x80", ".incbin \\\"f\\\"", "mov %%0, %clock;"] {
+            assert!(refused(Language::C, &format!("asm(\"{text}\");")), "{text}");
+        }
+    }
+
+    #[test]
+    fn c_inside_python_is_read_as_c() {
+        let text = "src = r'''\n#include <torch/extension.h>\n#include <dlfcn.h>\nvoid f() { dlopen(0, 1); }\n'''\n";
+        assert!(refused(Language::Python, text));
+        assert!(!refused(Language::Python, &text.replace("dl", "ml")));
+    }
+
+    #[test]
+    fn the_kernels_that_are_shipped_trip_nothing() {
+        for name in ["matmul", "softmax", "grayscale"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels").join(name).join("kernel.c");
+            let text = std::fs::read_to_string(path).unwrap();
+            assert_eq!(names(Language::C, &text), [], "{name}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A measurement judged again from its record, and the analysis behind it.
+
+use super::audit::Audit;
+use super::divergence::Disagreement;
+use super::shelf::Filed;
+use crate::artifact::{AnalysisEntry, render_analysis};
+use crate::protocol::{ArtifactRef, ContentHash, MeasureSpec, Outcome, Pending, RunState, artifact_path};
+use crate::tools::{Recorded, Texts, Yardstick, judge};
+
+impl Audit {
+    /// Judges a measurement again.
+    pub(super) fn measurement(
+        &mut self,
+        state: &RunState,
+        outcome: &Outcome,
+        artifact: &ArtifactRef,
+    ) -> Result<(), Disagreement> {
+        let Some(Pending::Measure(spec)) = &state.pending else { return Ok(()) };
+        self.all_told()?;
+        let path = artifact_path(state.iteration, spec.purpose, spec.round);
+        if path != artifact.path {
+            return Err(Disagreement::new(format!("the artifact is {}", artifact.path), format!("it is {path}")));
+        }
+        let (filed, result) = self.shelf.artifact(artifact)?;
+        self.filed = Some(filed);
+        let recorded = Recorded::read(&result)
+            .map_err(|error| Disagreement::new(format!("{path} is the record of a measurement"), error))?;
+        judged_again(state, spec, outcome, &recorded)?;
+        self.found.verdicts += 1;
+        Ok(())
+    }
+
+    /// Looks whether an analysis begins where the artifact ends.
+    pub(super) fn analysis_started(&self, artifact: &str, length: u64) -> Result<(), Disagreement> {
+        let Some(filed) = self.filed_as(artifact) else { return Ok(()) };
+        if filed.told as u64 == length {
+            return Ok(());
+        }
+        let journal = format!("{artifact} has {length} bytes before its analysis");
+        Err(Disagreement::new(journal, format!("it has {}", filed.told)))
+    }
+
+    /// Looks whether the analysis stands in the artifact, word for word.
+    pub(super) fn analysis_finished(&mut self, state: &RunState, artifact: &ArtifactRef) -> Result<(), Disagreement> {
+        let Some(Pending::Analysis { timestamp, analysis, .. }) = &state.pending else { return Ok(()) };
+        let Some(filed) = self.filed.as_mut().filter(|filed| filed.path == artifact.path) else { return Ok(()) };
+        let entry = AnalysisEntry { timestamp_utc: *timestamp, analysis: analysis.clone() };
+        let body = filed.text.get(..filed.told).unwrap_or_default();
+        let whole = format!("{body}{}", render_analysis(&entry));
+        let made = ContentHash::of(whole.as_bytes());
+        let journal = || format!("with its analysis {} hashes to {}", artifact.path, artifact.hash);
+        if made != artifact.hash {
+            return Err(Disagreement::new(journal(), format!("it hashes to {made}")));
+        }
+        if !filed.text.starts_with(&whole) {
+            return Err(Disagreement::new(journal(), "the file has another analysis: somebody edited it"));
+        }
+        filed.told = whole.len();
+        self.found.analyses += 1;
+        Ok(())
+    }
+
+    /// Looks whether the journal tells of everything that stands in the artifact of the last measurement. Only at the
+    /// journal's end may the artifact be ahead of it.
+    pub(super) fn all_told(&self) -> Result<(), Disagreement> {
+        match &self.filed {
+            Some(filed) if filed.told < filed.text.len() => Err(Disagreement::new(
+                format!("{} has {} bytes", filed.path, filed.told),
+                format!("the file has {}: somebody appended to it", filed.text.len()),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn filed_as(&self, path: &str) -> Option<&Filed> {
+        self.filed.as_ref().filter(|filed| filed.path == path)
+    }
+}
+
+fn judged_again(
+    state: &RunState,
+    spec: &MeasureSpec,
+    outcome: &Outcome,
+    recorded: &Recorded,
+) -> Result<(), Disagreement> {
+    let effort = state.effort(spec);
+    if recorded.effort != effort {
+        return Err(Disagreement::new(
+            format!("it was measured with {:?}", recorded.effort),
+            format!("the mission wants {effort:?}"),
+        ));
+    }
+    let texts = Texts { candidate: spec.candidate, incumbent: spec.incumbent };
+    let today = judge(&Yardstick::of(&state.run.terms), texts, &recorded.readings);
+    if today == *outcome {
+        return Ok(());
+    }
+    let value = |outcome: &Outcome| serde_json::to_value(outcome).unwrap_or_default();
+    Disagreement::between("outcome", &value(outcome), &value(&today)).map_or(Ok(()), Err)
+}

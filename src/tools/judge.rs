@@ -87,12 +87,7 @@ fn no_result(message: impl Into<String>) -> Lack {
     Lack(InfraFailure::NoResult, message.into())
 }
 
-fn judge_blocks(
-    yardstick: &Yardstick,
-    ranking: Ranking,
-    texts: Texts,
-    blocks: &[Reading],
-) -> Result<Outcome, Lack> {
+fn judge_blocks(yardstick: &Yardstick, ranking: Ranking, texts: Texts, blocks: &[Reading]) -> Result<Outcome, Lack> {
     let first = blocks.first().ok_or_else(|| no_result("no block left a result"))?;
     let gpu = &yardstick.gpu;
     let is_other = |block: &&Reading| !is_on(gpu, &block.device) || block.device != first.device;
@@ -133,16 +128,11 @@ fn figure(metric: MetricName, case: &CaseResult) -> Result<Micros, BadMicros> {
     }
 }
 
-fn side(
-    (metric, ranking): (MetricName, Ranking),
-    kernel: ContentHash,
-    blocks: &[&Reading],
-) -> Result<Side, BadMicros> {
+fn side((metric, ranking): (MetricName, Ranking), kernel: ContentHash, blocks: &[&Reading]) -> Result<Side, BadMicros> {
     let mut figures: Vec<Vec<Micros>> = Vec::new();
     let mut totals = Vec::new();
     for block in blocks {
-        let cases: Vec<Micros> =
-            block.cases.iter().map(|case| figure(metric, case)).collect::<Result<_, _>>()?;
+        let cases: Vec<Micros> = block.cases.iter().map(|case| figure(metric, case)).collect::<Result<_, _>>()?;
         totals.push(stats::over_cases(ranking, &cases)?);
         figures.push(cases);
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use afterhours::harness::{HarnessError, open};
 use afterhours::protocol::{Effort, Gpu, InfraFailure, KernelFailure, MetricName, Outcome, Profile};
 use afterhours::runner::Local;
-use afterhours::tools::{Bench, Measured, Order};
+use afterhours::tools::{Bench, Measured, Order, Yardstick};
 use tempfile::TempDir;
 
 const RIGHT: &str = include_str!("../fixtures/gpumode/double/submission.py");
@@ -58,9 +58,7 @@ impl Task {
             harness: open(&self.file()).unwrap(),
             runner: Box::new(runner.with_locks_in(self.room.path().to_owned())),
             gate: None,
-            gpu: Gpu(gpu.to_owned()),
-            metric: MetricName::MedianUs,
-            min_improvement: 0.01,
+            yardstick: Yardstick { gpu: Gpu(gpu.to_owned()), metric: MetricName::MedianUs, min_improvement: 0.01 },
         };
         let effort = Effort { repeats: 5, stage_repeats: vec![5], early_stop_us: None, timeout_seconds: 120, pairs: 2 };
         let order = Order {

@@ -9,7 +9,7 @@ use afterhours::gate::{Checked, Gate};
 use afterhours::harness::open;
 use afterhours::protocol::{Effort, Gpu, KernelFailure, MetricName, Outcome, Profile};
 use afterhours::runner::{DeviceLock, Local};
-use afterhours::tools::{Bench, Order, measure};
+use afterhours::tools::{Bench, Order, Yardstick, measure};
 use tempfile::TempDir;
 
 fn gate(kernel: &str, gpu: &str, reference: Option<&str>) -> Gate {
@@ -74,9 +74,7 @@ async fn a_text_that_does_not_compile_never_waits_for_the_device() {
         harness: open(&harness).unwrap(),
         runner: Box::new(runner.with_locks_in(room.path().to_owned())),
         gate: Some(gate("k.py", "cpu", Some("x = 1\n"))),
-        gpu: gpu.clone(),
-        metric: MetricName::MedianUs,
-        min_improvement: 0.01,
+        yardstick: Yardstick { gpu: gpu.clone(), metric: MetricName::MedianUs, min_improvement: 0.01 },
     };
     let _held = DeviceLock::acquire(room.path(), &gpu, || {}).await.unwrap();
     let effort = Effort { repeats: 1, stage_repeats: vec![1], early_stop_us: None, timeout_seconds: 600, pairs: 1 };

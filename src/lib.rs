@@ -12,6 +12,7 @@ pub mod workspace;
 pub mod sandbox;
 pub mod harness;
 pub mod runner;
+pub mod gate;
 pub mod model;
 pub mod tools;
 pub mod report;

@@ -95,7 +95,10 @@ const AT_THE_START: &[Bad] = &[
     bad(
         "a harness of no known kind",
         |scene| set(scene, "harness.sh", KERNEL),
-        &["kernel.txt", "its name tells no kind of harness; known are *.toml (native), *.py and *.sh"],
+        &[
+            "kernel.txt",
+            "its name tells no kind of harness; known are *.toml (native), task.yml (GPU MODE), *.py and *.sh",
+        ],
     ),
     bad(
         "a kernel of ten megabytes",

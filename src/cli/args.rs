@@ -44,6 +44,16 @@ pub enum Command {
         /// What to measure.
         spec: PathBuf,
     },
+    /// A compiler that looks at a kernel before it is measured.
+    #[command(hide = true)]
+    Compile,
+    /// The process that starts a harness's program and keeps its answer.
+    #[command(hide = true)]
+    Launch {
+        /// What it starts, for a reader of the command line: the orders come on standard input.
+        #[arg(last = true)]
+        shown: Vec<std::ffi::OsString>,
+    },
     /// The parent of a harness's process.
     #[command(hide = true)]
     Supervise {

@@ -10,7 +10,8 @@ use super::args::{Cli, Command};
 use super::error::CliError;
 use super::exit::Exit;
 use super::{deploy, eval, replay, report, run, status, stop, tool};
-use crate::harness::native;
+use crate::gate;
+use crate::harness::{launch, native};
 use crate::sandbox::supervise;
 
 /// Runs the program.
@@ -36,6 +37,8 @@ pub fn main() -> ExitCode {
         Command::Deploy(args) => deploy::deploy(&args).map(ExitCode::from),
         Command::Eval(args) => eval::eval(&args).map(ExitCode::from),
         Command::Worker { spec } => return native::worker::main(&spec),
+        Command::Compile => return gate::main(),
+        Command::Launch { .. } => return launch::main(),
         Command::Supervise { orders, command } => return supervise::main(&orders, command),
     };
     outcome.unwrap_or_else(|error| complain(&error))

@@ -14,6 +14,7 @@ use super::tool_args::{
 use super::tool_undo;
 use super::world::{here, own_path, runtime};
 use crate::artifact::{self, AnalysisEntry, Mode};
+use crate::gate::Gate;
 use crate::harness;
 use crate::protocol::{Analysis, Controls, Gpu, Profile, Profiles, Tool};
 use crate::report::outcome_text;
@@ -71,9 +72,12 @@ fn measure(args: &MeasureArgs, mode: Mode, incumbent: Option<&Path>) -> Result<E
     harness.supports(&gpu).map_err(SessionError::from)?;
     let scratch = std::env::temp_dir().join(format!("afterhours-tool-{}", std::process::id()));
     let harness_name = harness.name().to_owned();
+    let kernel = workspace.kernel_path();
+    let gate = Gate::new(own_path()?, kernel, &gpu, incumbent.clone());
     let bench = Bench {
         harness,
         runner: Box::new(Local::new(own_path()?, scratch)),
+        gate: Some(gate),
         yardstick: Yardstick { gpu: gpu.clone(), metric: args.metric, min_improvement: 0.01 },
     };
     let seed = getrandom::u64().map_err(|error| CliError::environment(format!("no random numbers: {error}")))?;

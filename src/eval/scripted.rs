@@ -17,6 +17,7 @@ use crate::harness::{
 };
 use crate::protocol::{ContentHash, Device, Gpu, InfraFailure, KernelFailure, Micros};
 use crate::runner::{LocalFuture, Progress, Runner, RunnerError};
+use crate::stats::Ranking;
 
 const DEVICE: &str = "cpu (scripted)";
 const WRONG_DEVICE: &str = "NVIDIA B200 (scripted)";
@@ -184,6 +185,14 @@ impl Harness for ScriptedHarness {
         self.0.files()
     }
 
+    fn description(&self) -> Option<&str> {
+        self.0.description()
+    }
+
+    fn ranking(&self) -> Ranking {
+        self.0.ranking()
+    }
+
     fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError> {
         self.0.supports(gpu)
     }
@@ -198,7 +207,7 @@ impl Harness for ScriptedHarness {
         match said.map_err(|error| no_result(error.to_string()))? {
             Said::Time { us, device } => {
                 let us = Micros::new(us).map_err(|error| no_result(error.to_string()))?;
-                let cases = vec![CaseResult { id: "scripted".to_owned(), time_us: vec![us] }];
+                let cases = vec![CaseResult { id: "scripted".to_owned(), time_us: vec![us], mean_us: None }];
                 Ok(Some(BlockResult { device: Device { name: device, compute_capability: None }, cases }))
             }
             Said::Failed(failure, message) => Err(Failure::Kernel(failure, message)),

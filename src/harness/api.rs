@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::job::{BlockResult, Job, Ran};
+use super::job::{BlockResult, Job, Ran, Role};
 use crate::protocol::{ContentHash, Effort, Gpu, InfraFailure, KernelFailure};
+use crate::stats::Ranking;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -23,6 +24,16 @@ pub struct Request<'a> {
     pub incumbent: Option<&'a [u8]>,
     /// From which the harness derives the inputs of every block. Fresh for each measurement, unknown to the kernel before.
     pub seed: u64,
+}
+
+impl<'a> Request<'a> {
+    /// Returns the text of `role`; none for an incumbent that is not asked for.
+    pub(super) fn text(&self, role: Role) -> &'a [u8] {
+        match role {
+            Role::Candidate => self.candidate,
+            Role::Incumbent => self.incumbent.unwrap_or_default(),
+        }
+    }
 }
 
 /// Why a process of a job is not a measurement.
@@ -68,6 +79,16 @@ pub trait Harness: Send + Sync {
 
     /// Returns the files that a model may read, as absolute paths, the harness's own file first.
     fn files(&self) -> Vec<PathBuf>;
+
+    /// Returns what the harness says of its problem, for the model; most say nothing.
+    fn description(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns how the metrics of its cases become one.
+    fn ranking(&self) -> Ranking {
+        Ranking::default()
+    }
 
     /// Tells whether this harness can measure on `gpu`; an error says why not and what would help.
     fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError>;

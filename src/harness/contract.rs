@@ -1,10 +1,12 @@
-//! Any program as a harness: started in a stage folder beside the kernel, told the effort through its environment, it
-//! writes the result object to `AFTERHOURS_RESULT`.
+//! Any program as a harness: started in a folder beside the kernel, told the effort through its environment, it writes the
+//! result object to `AFTERHOURS_RESULT`, or prints PyGPUBench's lines.
 
 use std::path::{Path, PathBuf};
 
 use super::api::{Failure, Harness, HarnessError, Request};
 use super::job::{BlockResult, Exec, Job, Part, Program, Ran, Role, Stage};
+use super::launch::{Channel, Finding, Launcher, Start};
+use super::printed::Said;
 use super::result::{ResultObject, blame, ended_by_itself, no_result, with_stderr};
 use super::{duel, open};
 use crate::protocol::{ContentHash, Gpu, KernelFailure};
@@ -50,6 +52,7 @@ pub(super) struct Contract {
     file_name: String,
     text: Vec<u8>,
     interpreter: Interpreter,
+    launcher: Launcher,
 }
 
 impl Contract {
@@ -60,20 +63,22 @@ impl Contract {
         if reserved.into_iter().any(|name| name == file_name) {
             return Err(open::bad(path, "this name is taken in the stage folder; rename the harness"));
         }
-        Ok(Self { path: path.to_owned(), file_name, text: open::read(path)?, interpreter })
+        let launcher = Launcher::new().map_err(|message| open::bad(path, message))?;
+        Ok(Self { path: path.to_owned(), file_name, text: open::read(path)?, interpreter, launcher })
     }
 
-    fn stage(&self, role: Role, kernel: &[u8]) -> Stage {
+    /// Returns the files of a block's folder.
+    fn block_files(&self, kernel: &[u8]) -> Vec<(PathBuf, Vec<u8>)> {
         let companions =
             self.interpreter.companions().iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec()));
         let files = [
             (PathBuf::from(&self.file_name), self.text.clone()),
             (PathBuf::from(self.interpreter.submission()), kernel.to_vec()),
         ];
-        Stage { role, files: files.into_iter().chain(companions).collect(), build: Vec::new() }
+        files.into_iter().chain(companions).collect()
     }
 
-    fn exec(&self, request: &Request<'_>, seed: u64) -> Exec {
+    fn exec(&self, request: &Request<'_>, role: Role, seed: u64) -> Result<Exec, HarnessError> {
         let effort = request.effort;
         let stages: Vec<String> = duel::stage_repeats(request).iter().map(u32::to_string).collect();
         let env = [
@@ -82,14 +87,91 @@ impl Contract {
             ("PYGPUBENCH_EARLY_STOP_US", effort.early_stop_us.unwrap_or(0.0).to_string()),
             ("AFTERHOURS_PROFILE", request.profile.to_owned()),
             ("AFTERHOURS_SEED", seed.to_string()),
+            // What a kernel leaves in its home, where Python looks for modules of the user's, is not to run in a later block.
+            ("PYTHONNOUSERSITE", "1".to_owned()),
+            ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
         ];
-        Exec {
-            program: Program::Named(self.interpreter.program().to_owned()),
-            args: vec![self.file_name.clone()],
-            env: env.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-            stdin: Vec::new(),
-            result: Some(PathBuf::from(RESULT)),
+        let env: Vec<(String, String)> = env.map(|(key, value)| (key.to_owned(), value)).into();
+        let (program, args) = (self.interpreter.program(), vec![self.file_name.clone()]);
+        if self.interpreter == Interpreter::Shell {
+            let program = Program::Named(program.to_owned());
+            return Ok(Exec { program, args, env, stdin: Vec::new(), result: Some(PathBuf::from(RESULT)) });
         }
+        let start = Start {
+            gpu: request.gpu,
+            files: &self.block_files(request.text(role)),
+            program,
+            args,
+            env,
+            channel: Channel::File,
+            timeout_seconds: None,
+        };
+        self.launcher.exec(start).map_err(|error| open::bad(&self.path, error.to_string()))
+    }
+
+    fn stage(&self, role: Role, kernel: &[u8]) -> Stage {
+        let files = self.block_files(kernel);
+        match self.interpreter {
+            Interpreter::Python => Launcher::stage(role, &files),
+            Interpreter::Shell => Stage { role, files, build: Vec::new() },
+        }
+    }
+
+    fn read_block(&self, ran: &Ran) -> Result<BlockResult, Failure> {
+        let (code, result) = match self.interpreter {
+            Interpreter::Python => {
+                let finding = self.launcher.read(ran)?;
+                (finding.code, launched(ran.role, finding))
+            }
+            Interpreter::Shell => (ended_by_itself(ran)?, started(ran)),
+        };
+        match result {
+            Ok(Err(failure)) => Err(failure),
+            Ok(Ok(block)) if code == 0 => Ok(block),
+            Err(found) if code == 0 => Err(no_result(with_stderr(found, ran))),
+            // A failed case is believed whatever the exit code; a pass needs code 0 beside it.
+            Ok(Ok(_)) | Err(_) => Err(blame(
+                ran.role,
+                KernelFailure::Crash,
+                with_stderr(format!("the harness ended with exit code {code}"), ran),
+            )),
+        }
+    }
+}
+
+const NOTHING_WRITTEN: &str = "the harness wrote no result to AFTERHOURS_RESULT";
+
+/// What a block's evidence says, or why it is none.
+type Judged = Result<Result<BlockResult, Failure>, String>;
+
+/// Judges what a program left that was started without a launcher.
+fn started(ran: &Ran) -> Judged {
+    let bytes = ran.result.as_deref().ok_or(NOTHING_WRITTEN)?;
+    Ok(ResultObject::parse(bytes)?.judge(ran.role))
+}
+
+/// Judges what a launcher found: the result object, or else the printed lines.
+fn launched(role: Role, finding: Finding) -> Judged {
+    let said = Said::parse(&finding.printed);
+    if finding.report.trim().is_empty() { printed(role, said, finding) } else { written(role, &said, &finding) }
+}
+
+/// Judges a result object. The lines beside it need not be there, and may not contradict it.
+fn written(role: Role, said: &Said, finding: &Finding) -> Judged {
+    let judged = ResultObject::parse(finding.report.as_bytes())?.judge(role);
+    match judged.as_ref().ok().and_then(|block| said.contradicts(&block.cases)) {
+        Some(contradiction) => Err(contradiction),
+        None => Ok(judged),
+    }
+}
+
+/// Judges printed lines; the device is the one that the machine names.
+fn printed(role: Role, said: Said, finding: Finding) -> Judged {
+    match said {
+        Said::Nothing => Err(NOTHING_WRITTEN.to_owned()),
+        Said::Unsound(message) => Err(format!("what the harness printed is not to be believed: {message}")),
+        Said::Failed(line) => Ok(Err(blame(role, KernelFailure::WrongAnswer, line))),
+        Said::Cases(cases) => Ok(Ok(BlockResult { device: finding.device?, cases })),
     }
 }
 
@@ -112,32 +194,13 @@ impl Harness for Contract {
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
-        duel::job(request, |role, kernel| Ok(self.stage(role, kernel)), |seed| Ok(self.exec(request, seed)))
+        duel::job(request, |role, kernel| Ok(self.stage(role, kernel)), |role, seed| self.exec(request, role, seed))
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {
         match ran.part {
             Part::Build => Ok(None),
-            Part::Block(_) => read_block(ran).map(Some),
+            Part::Block(_) => self.read_block(ran).map(Some),
         }
-    }
-}
-
-/// A failed case is believed whatever the exit code; a pass needs code 0 beside it.
-fn read_block(ran: &Ran) -> Result<BlockResult, Failure> {
-    let code = ended_by_itself(ran)?;
-    let result = match &ran.result {
-        Some(bytes) => ResultObject::parse(bytes).map(|object| object.judge(ran.role)),
-        None => Err("the harness wrote no result to AFTERHOURS_RESULT".to_owned()),
-    };
-    match result {
-        Ok(Err(failure)) => Err(failure),
-        Ok(Ok(block)) if code == 0 => Ok(block),
-        Err(found) if code == 0 => Err(no_result(with_stderr(found, ran))),
-        Ok(Ok(_)) | Err(_) => Err(blame(
-            ran.role,
-            KernelFailure::Crash,
-            with_stderr(format!("the harness ended with exit code {code}"), ran),
-        )),
     }
 }

@@ -12,11 +12,11 @@ struct Turn {
     seed: u64,
 }
 
-/// Returns the job of `request`, given how this harness stages a text and how it runs one block on a seed.
+/// Returns the job of `request`, given how this harness stages a text and how it runs one block of a role on a seed.
 pub(super) fn job(
     request: &Request<'_>,
     stage: impl Fn(Role, &[u8]) -> Result<Stage, HarnessError>,
-    exec: impl Fn(u64) -> Result<Exec, HarnessError>,
+    exec: impl Fn(Role, u64) -> Result<Exec, HarnessError>,
 ) -> Result<Job, HarnessError> {
     let mut stages = vec![stage(Role::Candidate, request.candidate)?];
     let turns = match request.incumbent {
@@ -27,7 +27,7 @@ pub(super) fn job(
         None => alone(request.effort.pairs, request.seed),
     };
     let seconds = u64::from(request.effort.timeout_seconds);
-    let blocks = turns.into_iter().map(|turn| Ok(Block { role: turn.role, exec: exec(turn.seed)? }));
+    let blocks = turns.into_iter().map(|turn| Ok(Block { role: turn.role, exec: exec(turn.role, turn.seed)? }));
     Ok(Job {
         gpu: request.gpu.clone(),
         timeout: Duration::from_secs(stages.iter().map(|_| seconds).sum()),

@@ -151,8 +151,11 @@ pub struct JobOutput {
 pub struct CaseResult {
     /// The case's name.
     pub id: String,
-    /// The time of each call, in microseconds.
+    /// The time of each call, in microseconds; where a harness gives no more than their median, that alone.
     pub time_us: Vec<Micros>,
+    /// The mean of the calls, where it does not follow from `time_us`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_us: Option<Micros>,
 }
 
 /// A block that passed: every case was right, and has at least one time.

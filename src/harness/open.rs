@@ -5,12 +5,13 @@ use std::path::{self, Path};
 
 use super::api::{Harness, HarnessError};
 use super::contract::{Contract, Interpreter};
+use super::gpumode::GpuMode;
 use super::native::Native;
 
 /// No harness or reference that people write comes near; a larger file is a mistake in the mission.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// Opens the harness at `path`: `*.toml` is a native one, `*.py` and `*.sh` are programs that keep the result contract.
+/// Opens the harness at `path`: `*.toml` is a native one, `task.yml` a GPU MODE task, `*.py` and `*.sh` are programs that keep the result contract.
 ///
 /// # Errors
 /// [`HarnessError::Bad`] names the file, what is wrong with it, and the remedy.
@@ -21,13 +22,10 @@ pub fn open(path: &Path) -> Result<Box<dyn Harness>, HarnessError> {
         Some("toml") => Ok(Box::new(Native::open(path)?)),
         Some("py") => Ok(Box::new(Contract::open(path, Interpreter::Python)?)),
         Some("sh") => Ok(Box::new(Contract::open(path, Interpreter::Shell)?)),
-        _ if name == "task.yml" => Err(bad(
-            path,
-            "GPU MODE tasks are not supported yet; use a *.toml harness, or a *.py or *.sh program that writes AFTERHOURS_RESULT",
-        )),
+        Some("yml" | "yaml") if matches!(name.as_str(), "task.yml" | "task.yaml") => Ok(Box::new(GpuMode::open(path)?)),
         _ => Err(bad(
             path,
-            "its name tells no kind of harness; known are *.toml (native), *.py and *.sh (a program that writes AFTERHOURS_RESULT)",
+            "its name tells no kind of harness; known are *.toml (native), task.yml (GPU MODE), *.py and *.sh (a program that writes AFTERHOURS_RESULT)",
         )),
     }
 }

@@ -76,7 +76,7 @@ fn timed(case: ResultCase) -> Result<CaseResult, Failure> {
     if time_us.is_empty() {
         return Err(no_result(format!("case {} passed without a single time", clip(&case.id))));
     }
-    Ok(CaseResult { id: case.id, time_us })
+    Ok(CaseResult { id: case.id, time_us, mean_us: None })
 }
 
 fn first_duplicate(cases: &[CaseResult]) -> Option<&str> {
@@ -129,7 +129,7 @@ pub(super) fn clip(text: &str) -> String {
     }
 }
 
-fn signal_name(signal: i32) -> String {
+pub(super) fn signal_name(signal: i32) -> String {
     let name = match signal {
         4 => "SIGILL (illegal instruction)",
         6 => "SIGABRT (abort)",

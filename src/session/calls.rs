@@ -90,7 +90,10 @@ impl Session {
 
     async fn measure_call(&mut self, raw: &RawCall, spec: MeasureSpec) -> Result<(), SessionError> {
         self.measure(spec).await?;
-        let text = measured_text(&self.state);
+        let mut text = measured_text(&self.state);
+        if let Some(told) = self.compiled.take() {
+            text.push_str(&format!("\ncompiler: {told}"));
+        }
         self.done(raw, text);
         Ok(())
     }

@@ -34,6 +34,8 @@ pub struct Session {
     pub(super) observer: Box<dyn Observer>,
     pub(super) stop: StopFlag,
     pub(super) results: Vec<CallResult>,
+    /// What a compiler said of the last text, until the model has been told.
+    pub(super) compiled: Option<String>,
     pub(super) _claim: Claim,
 }
 

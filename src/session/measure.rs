@@ -59,6 +59,7 @@ impl Session {
                 return self.record(Event::Blocked { message: error.to_string() });
             }
         };
+        self.compiled.clone_from(&measured.compiled);
         let path = artifact_path(self.state.iteration, spec.purpose, spec.round);
         let harness_file = self.workspace.repo_root().join(&self.state.run.harness);
         let context = Context {

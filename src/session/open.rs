@@ -110,6 +110,7 @@ fn parts(
     let harness = harness::open(&root.join(&mission.harness))?;
     harness.supports(gpu)?;
     Ok(Parts {
+        agent: Some(options.agent.clone()),
         harness,
         runner: open_runner(&mission, &options.agent, folder)?,
         model: open_model(&mission, root, asking)?,

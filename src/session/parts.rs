@@ -12,6 +12,7 @@ use super::error::SessionError;
 use super::find::fold_into;
 use super::transcript::Transcript;
 use super::wish::StopFlag;
+use crate::gate::Gate;
 use crate::harness::Harness;
 use crate::journal::{self, Journal, JournalError, Snapshots, create_folder};
 use crate::mission::{self, Mission};
@@ -24,6 +25,8 @@ use crate::workspace::Workspace;
 
 /// What a session works with. [`Session::start`] and [`Session::resume`] choose the parts by mission and command line.
 pub struct Parts {
+    /// The `agent` binary, through which a compiler looks at each text before it is measured; without it, none does.
+    pub agent: Option<PathBuf>,
     /// What to do.
     pub mission: Mission,
     /// The kernel in its repository.
@@ -154,18 +157,21 @@ impl Session {
         folder: PathBuf,
         parts: Parts,
     ) -> Result<Self, SessionError> {
-        let Parts { mission, workspace, harness, runner, model, patience, observer, stop } = parts;
+        let Parts { agent, mission, workspace, harness, runner, model, patience, observer, stop } = parts;
         let terms = &state.run.terms;
         let (root, kernel) = (workspace.repo_root(), workspace.kernel_path());
+        let found = Snapshots::new(&folder).get(state.run.baseline)?;
+        let gate = agent.map(|agent| Gate::new(agent, kernel, &terms.gpu, Some(found)));
         Ok(Self {
             forbidden: Forbidden::new(&terms.forbidden),
             readable: Readable::new(root, &folder, kernel, &harness.files(), &mission.read),
-            bench: Bench { harness, runner, yardstick: Yardstick::of(terms) },
+            bench: Bench { harness, runner, gate, yardstick: Yardstick::of(terms) },
             snapshots: Snapshots::new(&folder),
             workspace: workspace.with_scratch(&folder),
             transcript: Transcript::open(&folder)?,
             stop: stop.watching(&folder),
             results: Vec::new(),
+            compiled: None,
             state,
             journal,
             model,

@@ -1,5 +1,7 @@
 //! One number for many: the metric of a block, and of a side.
 
+use serde::{Deserialize, Serialize};
+
 use crate::protocol::{BadMicros, MetricName, Micros};
 
 /// Returns the median of `values`, the mean of the two middle ones where their number is even; `None` of none.
@@ -39,14 +41,32 @@ pub fn case_metric(metric: MetricName, calls: &[Micros]) -> Result<Micros, BadMi
     Micros::new(value.unwrap_or(f64::NAN))
 }
 
-/// Returns the metric over several cases: the geometric mean of the cases' metrics.
+/// How the metrics of several cases become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ranking {
+    /// Their geometric mean.
+    #[default]
+    GeometricMean,
+    /// Their arithmetic mean.
+    ArithmeticMean,
+    /// The last case's alone.
+    Last,
+}
+
+/// Returns the metric over several cases.
 ///
 /// # Errors
 /// Where there are no cases.
-pub fn over_cases(cases: &[Micros]) -> Result<Micros, BadMicros> {
+pub fn over_cases(ranking: Ranking, cases: &[Micros]) -> Result<Micros, BadMicros> {
     let values: Vec<f64> = cases.iter().map(|us| us.get()).collect();
-    // A single case is its own mean, to the last bit.
-    let value = if let [one] = values.as_slice() { Some(*one) } else { geometric_mean(&values) };
+    let value = match (ranking, values.as_slice()) {
+        // A single case is its own mean, to the last bit.
+        (_, [one]) => Some(*one),
+        (Ranking::GeometricMean, values) => geometric_mean(values),
+        (Ranking::ArithmeticMean, values) => mean(values),
+        (Ranking::Last, values) => values.last().copied(),
+    };
     Micros::new(value.unwrap_or(f64::NAN))
 }
 
@@ -73,10 +93,10 @@ mod tests {
     #[test]
     fn cases_count_alike_whatever_their_size() {
         let us = |value| Micros::new(value).unwrap();
-        let gmean = over_cases(&[us(10.0), us(1000.0)]).unwrap();
+        let gmean = over_cases(Ranking::GeometricMean, &[us(10.0), us(1000.0)]).unwrap();
         assert!((gmean.get() - 100.0).abs() < 1e-9);
-        assert_eq!(over_cases(&[us(0.1)]).unwrap(), us(0.1));
-        assert!(over_cases(&[]).is_err());
+        assert_eq!(over_cases(Ranking::GeometricMean, &[us(0.1)]).unwrap(), us(0.1));
+        assert!(over_cases(Ranking::GeometricMean, &[]).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::harness::{CaseResult, Failure, Role};
 use crate::protocol::{
     BadMicros, CaseFigure, ContentHash, Device, Gpu, InfraFailure, MetricName, Micros, Outcome, Side, Terms,
 };
-use crate::stats;
+use crate::stats::{self, Ranking};
 
 /// By what results are judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +52,9 @@ pub struct Readings {
     /// The blocks that the job had.
     #[serde(rename = "expected_blocks")]
     pub expected: usize,
+    /// How the figures of the cases become one.
+    #[serde(default)]
+    pub ranking: Ranking,
     /// Each block's result, in order, up to the first failure.
     pub blocks: Vec<Reading>,
     /// The first failure.
@@ -60,14 +63,14 @@ pub struct Readings {
 
 /// Turns the blocks of both sides into figures, and compares them.
 pub fn judge(yardstick: &Yardstick, texts: Texts, readings: &Readings) -> Outcome {
-    let Readings { expected, blocks, failure } = readings;
+    let Readings { expected, ranking, blocks, failure } = readings;
     match failure.clone() {
         Some(Failure::Kernel(failure, message)) => Outcome::KernelFailed { failure, message },
         Some(Failure::Infra(failure, message)) => Outcome::InfraFailed { failure, message },
         None if blocks.len() < *expected => {
             no_result(format!("{} of {expected} blocks left a result", blocks.len())).into()
         }
-        None => judge_blocks(yardstick, texts, blocks).unwrap_or_else(Outcome::from),
+        None => judge_blocks(yardstick, *ranking, texts, blocks).unwrap_or_else(Outcome::from),
     }
 }
 
@@ -84,7 +87,7 @@ fn no_result(message: impl Into<String>) -> Lack {
     Lack(InfraFailure::NoResult, message.into())
 }
 
-fn judge_blocks(yardstick: &Yardstick, texts: Texts, blocks: &[Reading]) -> Result<Outcome, Lack> {
+fn judge_blocks(yardstick: &Yardstick, ranking: Ranking, texts: Texts, blocks: &[Reading]) -> Result<Outcome, Lack> {
     let first = blocks.first().ok_or_else(|| no_result("no block left a result"))?;
     let gpu = &yardstick.gpu;
     let is_other = |block: &&Reading| !is_on(gpu, &block.device) || block.device != first.device;
@@ -94,7 +97,7 @@ fn judge_blocks(yardstick: &Yardstick, texts: Texts, blocks: &[Reading]) -> Resu
     }
     let side = |role, kernel| {
         let of: Vec<_> = blocks.iter().filter(|block| block.role == role).collect();
-        side(yardstick.metric, kernel, &of).map_err(|error| no_result(error.to_string()))
+        side((yardstick.metric, ranking), kernel, &of).map_err(|error| no_result(error.to_string()))
     };
     let candidate = side(Role::Candidate, texts.candidate)?;
     let incumbent = texts.incumbent.map(|text| side(Role::Incumbent, text)).transpose()?;
@@ -117,13 +120,20 @@ pub fn is_on(gpu: &Gpu, device: &Device) -> bool {
     name.split(|c: char| !c.is_alphanumeric()).any(|word| word == wanted) || name == wanted
 }
 
-fn side(metric: MetricName, kernel: ContentHash, blocks: &[&Reading]) -> Result<Side, BadMicros> {
+/// Returns a case's figure in a block.
+fn figure(metric: MetricName, case: &CaseResult) -> Result<Micros, BadMicros> {
+    match (metric, case.mean_us) {
+        (MetricName::MeanUs, Some(mean)) => Ok(mean),
+        (metric, _) => stats::case_metric(metric, &case.time_us),
+    }
+}
+
+fn side((metric, ranking): (MetricName, Ranking), kernel: ContentHash, blocks: &[&Reading]) -> Result<Side, BadMicros> {
     let mut figures: Vec<Vec<Micros>> = Vec::new();
     let mut totals = Vec::new();
     for block in blocks {
-        let cases: Vec<Micros> =
-            block.cases.iter().map(|case| stats::case_metric(metric, &case.time_us)).collect::<Result<_, _>>()?;
-        totals.push(stats::over_cases(&cases)?);
+        let cases: Vec<Micros> = block.cases.iter().map(|case| figure(metric, case)).collect::<Result<_, _>>()?;
+        totals.push(stats::over_cases(ranking, &cases)?);
         figures.push(cases);
     }
     let ids = blocks.first().map(|block| block.cases.as_slice()).unwrap_or_default();

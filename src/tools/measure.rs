@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::judge::{Reading, Readings, Texts, Yardstick, judge};
-use crate::harness::{BlockResult, Failure, Harness, HarnessError, JobOutput, Part, Request};
-use crate::protocol::{ContentHash, Effort, InfraFailure, Outcome, Profile};
+use crate::gate::{Checked, Gate};
+use crate::harness::{BlockResult, Failure, Harness, HarnessError, JobOutput, Part, Ran, Request};
+use crate::protocol::{ContentHash, Effort, InfraFailure, KernelFailure, Outcome, Profile};
 use crate::runner::{Progress, Runner, RunnerError};
 use crate::sandbox::Protections;
 
@@ -16,6 +17,8 @@ pub struct Bench {
     pub harness: Box<dyn Harness>,
     /// Where.
     pub runner: Box<dyn Runner>,
+    /// Who looks at a text before; nobody where there is none.
+    pub gate: Option<Gate>,
     /// By what results are judged.
     pub yardstick: Yardstick,
 }
@@ -54,6 +57,8 @@ pub struct Measured {
     pub elapsed: Duration,
     /// What kept the processes from everything else, where the runner knows.
     pub protections: Option<Protections>,
+    /// What a compiler said of the text before, and why none looked at it where one should have.
+    pub compiled: Option<String>,
 }
 
 /// A measurement that no repetition will bring about.
@@ -93,6 +98,14 @@ pub async fn measure(
         seed: order.seed,
     })?;
     let begun = Instant::now();
+    let compiled = match &bench.gate {
+        None => None,
+        Some(gate) => match gate.check(order.candidate).await {
+            Checked::Rejected(errors, ran) => return Ok(rejected(bench, order, errors, ran, begun)),
+            Checked::Passed(told) => Some(told).filter(|told| !told.is_empty()),
+            Checked::Aside(reason) => Some(reason).filter(|reason| !reason.is_empty()).map(not_looked),
+        },
+    };
     let output = match bench.runner.run(&job, progress).await {
         Ok(output) => output,
         Err(RunnerError::Missing(message)) => {
@@ -109,18 +122,29 @@ pub async fn measure(
     let elapsed = begun.elapsed();
     let readings = read_all(bench.harness.as_ref(), &output, job.blocks.len());
     let outcome = judge(&bench.yardstick, order.texts(), &readings);
-    Ok(Measured { outcome, output, readings, elapsed, protections: bench.runner.protections() })
+    Ok(Measured { outcome, output, readings, elapsed, protections: bench.runner.protections(), compiled })
 }
 
 fn not_run(bench: &Bench, order: Order<'_>, failure: Failure, begun: Instant) -> Measured {
     let readings = Readings { failure: Some(failure), ..Readings::default() };
     let outcome = judge(&bench.yardstick, order.texts(), &readings);
-    Measured { outcome, output: JobOutput::default(), readings, elapsed: begun.elapsed(), protections: None }
+    let (output, elapsed) = (JobOutput::default(), begun.elapsed());
+    Measured { outcome, output, readings, elapsed, protections: None, compiled: None }
+}
+
+/// A text that does not compile: no device is occupied for it.
+fn rejected(bench: &Bench, order: Order<'_>, message: String, ran: Ran, begun: Instant) -> Measured {
+    let failure = Failure::Kernel(KernelFailure::Compile, message);
+    Measured { output: JobOutput { ran: vec![ran] }, ..not_run(bench, order, failure, begun) }
+}
+
+fn not_looked(reason: String) -> String {
+    format!("not compiled before the measurement: {reason}")
 }
 
 /// Reads what the processes left, up to the first failure.
 fn read_all(harness: &dyn Harness, output: &JobOutput, expected: usize) -> Readings {
-    let mut readings = Readings { expected, ..Readings::default() };
+    let mut readings = Readings { expected, ranking: harness.ranking(), ..Readings::default() };
     for ran in &output.ran {
         match (harness.read(ran), ran.part) {
             (Ok(Some(BlockResult { device, cases })), Part::Block(_)) => {

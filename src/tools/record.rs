@@ -67,6 +67,8 @@ pub fn write(
     if let Outcome::Measured { device, .. } = &measured.outcome {
         extra.push(("device".to_owned(), device.name.clone()));
     }
+    // A header's value is one line.
+    extra.extend(measured.compiled.as_ref().map(|told| ("compiled".to_owned(), told.replace('\n', " · "))));
     if let Some(shown) = tripwires(context, &text) {
         extra.push(("tripwires".to_owned(), shown));
     }

@@ -6,3 +6,4 @@ mod measure;
 mod run;
 mod native;
 mod programs;
+mod gpumode;

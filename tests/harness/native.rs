@@ -288,7 +288,7 @@ fn a_harness_that_cannot_be_used_names_the_file_and_the_remedy() {
         ("gone.toml", "check the path"),
         ("folder.toml", "not a file"),
         ("h.toml", "reference \"reference.c\""),
-        ("task.yml", "GPU MODE tasks are not supported yet"),
+        ("task.yml", "check the path"),
         ("kernel.cu", "*.toml (native)"),
         ("submission.py", "rename the harness"),
     ] {

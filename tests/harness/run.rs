@@ -18,7 +18,9 @@ pub(crate) fn run(job: &Job) -> Vec<Ran> {
     let mut parts = Vec::new();
     for stage in &job.stages {
         for (path, content) in &stage.files {
-            fs::write(folder(stage.role).join(path), content).unwrap();
+            let path = folder(stage.role).join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
         }
         parts.extend(stage.build.iter().map(|exec| (stage.role, Part::Build, exec)));
     }

@@ -173,7 +173,7 @@ impl Harness for Native {
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
-        duel::job(request, |role, kernel| self.stage(request, role, kernel), |seed| self.block(seed))
+        duel::job(request, |role, kernel| self.stage(request, role, kernel), |_, seed| self.block(seed))
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {

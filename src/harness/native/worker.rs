@@ -13,8 +13,8 @@ use super::cache::Evictor;
 use super::imports;
 use super::library::Entry;
 use super::spec::{Case, Secrets, Spec};
+use crate::harness::device;
 use crate::harness::result::{ResultCase, ResultObject};
-use crate::protocol::Device;
 
 /// The libraries in the stage's folder.
 pub(super) const KERNEL: &str = "kernel.so";
@@ -81,7 +81,7 @@ fn run(path: &Path) -> Result<(), WorkerError> {
             measure(&Pair { reference, kernel: Entry::load(&kernel)? }, &spec, secrets.seed)?
         }
     };
-    let object = ResultObject { device: device(), cases, harness: spec.harness, nonce: Some(secrets.nonce) };
+    let object = ResultObject { device: device::host(), cases, harness: spec.harness, nonce: Some(secrets.nonce) };
     let text = serde_json::to_vec(&object).map_err(json(&result))?;
     fs::write(&result, text).map_err(file(&result))
 }
@@ -119,12 +119,4 @@ fn measure(pair: &Pair, spec: &Spec, seed: u64) -> Result<Vec<ResultCase>, Worke
         }
     }
     Ok(cases)
-}
-
-/// Returns the host's processor, by its model's name.
-fn device() -> Device {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let model = model.map_or(env::consts::ARCH, |(_, name)| name.trim());
-    Device { name: format!("cpu ({model})"), compute_capability: None }
 }

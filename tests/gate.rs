@@ -1,0 +1,149 @@
+//! The compile gate: broken texts are found before a device is waited for, and right ones told of.
+
+#![expect(clippy::panic, clippy::print_stderr, reason = "a helper of a test fails the test, and says what it skips")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use afterhours::gate::{Checked, Gate};
+use afterhours::harness::open;
+use afterhours::protocol::{Effort, Gpu, KernelFailure, MetricName, Outcome, Profile};
+use afterhours::runner::{DeviceLock, Local};
+use afterhours::tools::{Bench, Order, Yardstick, measure};
+use tempfile::TempDir;
+
+fn gate(kernel: &str, gpu: &str, reference: Option<&str>) -> Gate {
+    let reference = reference.map(|text| text.as_bytes().to_vec());
+    Gate::new(env!("CARGO_BIN_EXE_agent").into(), Path::new(kernel), &Gpu(gpu.to_owned()), reference)
+}
+
+async fn check(kernel: &str, gpu: &str, reference: Option<&str>, text: &str) -> Checked {
+    gate(kernel, gpu, reference).check(text.as_bytes()).await
+}
+
+fn rejected(checked: Checked) -> String {
+    match checked {
+        Checked::Rejected(errors, _) => errors,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn aside(checked: Checked) -> String {
+    match checked {
+        Checked::Aside(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_python_text_is_compiled_and_none_of_it_runs() {
+    let room = TempDir::new().unwrap();
+    let mark = room.path().join("ran");
+    let text = format!("open({:?}, 'w')\ncuda = '''__global__ void k( {{ broken '''\n", mark.display().to_string());
+    assert!(matches!(check("k.py", "B200", None, &text).await, Checked::Passed(told) if told.is_empty()));
+    assert!(!mark.exists());
+    let errors = rejected(check("k.py", "B200", None, "x = 1\ndef kernel(data:\n    return data\n").await);
+    assert!(errors.contains("submission.py\", line 2") && errors.contains("SyntaxError"), "{errors}");
+    rejected(check("k.py", "cpu", None, "x = '\0'\n").await);
+    rejected(check("k.py", "cpu", Some("x = 1\n"), "  x = 1\ny = 2\n").await);
+}
+
+#[tokio::test]
+async fn where_the_kernel_as_found_is_rejected_too_the_gate_steps_aside() {
+    let reason = aside(check("k.py", "cpu", Some("print 'two'\n"), "print 'three'\n").await);
+    assert!(reason.contains("the kernel as found does not compile"), "{reason}");
+}
+
+#[tokio::test]
+async fn texts_that_no_compiler_here_knows_are_let_through_without_a_word() {
+    for (kernel, gpu) in [("k.c", "cpu"), ("kernel.txt", "B200"), ("k", "B200"), ("k.cu", "cpu")] {
+        assert_eq!(aside(check(kernel, gpu, None, "}{").await), "");
+    }
+    let reason = aside(check("k.cu", "MI300X", None, "").await);
+    assert_eq!(reason, "no architecture is known for MI300X");
+}
+
+#[tokio::test]
+async fn a_text_that_does_not_compile_never_waits_for_the_device() {
+    let room = TempDir::new().unwrap();
+    let harness = room.path().join("h.py");
+    std::fs::write(&harness, "raise SystemExit(1)\n").unwrap();
+    let gpu = Gpu("cpu".to_owned());
+    let runner = Local::new(env!("CARGO_BIN_EXE_agent").into(), room.path().join("scratch"));
+    let bench = Bench {
+        harness: open(&harness).unwrap(),
+        runner: Box::new(runner.with_locks_in(room.path().to_owned())),
+        gate: Some(gate("k.py", "cpu", Some("x = 1\n"))),
+        yardstick: Yardstick { gpu: gpu.clone(), metric: MetricName::MedianUs, min_improvement: 0.01 },
+    };
+    let _held = DeviceLock::acquire(room.path(), &gpu, || {}).await.unwrap();
+    let effort = Effort { repeats: 1, stage_repeats: vec![1], early_stop_us: None, timeout_seconds: 600, pairs: 1 };
+    let order =
+        Order { profile: Profile::Smoke, effort: &effort, candidate: b"def kernel(\n", incumbent: None, seed: 1 };
+    let mut ignore = |_| {};
+    let measuring = measure(&bench, order, &mut ignore);
+    let measured = tokio::time::timeout(Duration::from_secs(300), measuring).await.unwrap().unwrap();
+    let Outcome::KernelFailed { failure: KernelFailure::Compile, message } = measured.outcome else { panic!() };
+    assert!(message.contains("SyntaxError"), "{message}");
+    assert!(measured.output.ran[0].command.starts_with("python3"), "{}", measured.output.ran[0].command);
+}
+
+const SCALE: &str = "#include <cuda_fp16.h>\n\
+    extern \"C\" __global__ void scale(__half *x, int n) {\n    \
+        int i = blockIdx.x * blockDim.x + threadIdx.x;\n    \
+        if (i < n) x[i] = __hmul(x[i], __float2half(2.0f));\n}\n";
+
+/// Tells whether NVRTC is here, and says so loudly where it is not.
+async fn is_nvrtc_here() -> bool {
+    match check("k.cu", "B200", None, "").await {
+        Checked::Aside(reason) if reason.contains("libnvrtc was not found") => {
+            eprintln!("SKIPPED: {reason}");
+            false
+        }
+        _ => true,
+    }
+}
+
+#[tokio::test]
+async fn a_cuda_text_is_compiled_for_the_device_of_the_mission() {
+    if !is_nvrtc_here().await {
+        return;
+    }
+    for gpu in ["B200", "H100", "A100"] {
+        match check("k.cu", gpu, Some(SCALE), SCALE).await {
+            Checked::Passed(told) => {
+                assert!(told.starts_with("scale: ") && told.contains("registers, 0 bytes spilled"), "{gpu}: {told}");
+            }
+            other => panic!("{gpu}: {other:?}"),
+        }
+    }
+    let broken = SCALE.replace("x[i] = ", "y[i] = ");
+    let errors = rejected(check("k.cu", "B200", Some(SCALE), &broken).await);
+    assert!(errors.contains("kernel.cu(4): error: identifier \"y\" is undefined"), "{errors}");
+    rejected(check("k.cu", "B200", Some(SCALE), "#error \"tile is too large\"\n").await);
+    rejected(check("k.cu", "B200", Some(SCALE), "\0").await);
+}
+
+#[tokio::test]
+async fn a_spill_is_told() {
+    if !is_nvrtc_here().await {
+        return;
+    }
+    let text = "extern \"C\" __global__ void __launch_bounds__(1024) hog(float *x) {\n    float a[200];\n    \
+                #pragma unroll\n    for (int i = 0; i < 200; i++) a[i] = x[i * 32 + threadIdx.x];\n    \
+                #pragma unroll\n    for (int i = 0; i < 200; i++) x[i] = a[199 - i] * a[(i * 7) % 200];\n}\n";
+    match check("k.cu", "H100", Some(text), text).await {
+        Checked::Passed(told) => assert!(told.starts_with("hog: ") && !told.contains(" 0 bytes spilled"), "{told}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn cuda_that_only_nvcc_compiles_is_let_through() {
+    if !is_nvrtc_here().await {
+        return;
+    }
+    let with_host_code = format!("#include <torch/extension.h>\n{SCALE}");
+    let reason = aside(check("k.cu", "B200", Some(&with_host_code), &format!("{with_host_code}\n}}")).await);
+    assert!(reason.contains("the kernel as found does not compile"), "{reason}");
+}

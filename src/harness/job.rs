@@ -45,7 +45,16 @@ pub struct Exec {
 impl Exec {
     /// Tells whether this is the worker that times a native kernel in its own process: it starts no other.
     pub fn is_worker(&self) -> bool {
-        self.program == Program::Agent && self.args.first().is_some_and(|command| command == "worker")
+        self.is_agents("worker")
+    }
+
+    /// Tells whether this is the launcher of a harness's program, which may have processes that share semaphores.
+    pub fn is_launcher(&self) -> bool {
+        self.is_agents("launch")
+    }
+
+    fn is_agents(&self, command: &str) -> bool {
+        self.program == Program::Agent && self.args.first().is_some_and(|found| found == command)
     }
 }
 

@@ -216,7 +216,11 @@ impl Bench<'_> {
         let home = std::env::home_dir();
         let access = || {
             let access = Access::new(self.program(exec), env, folder.path(), home.as_deref());
-            if exec.is_worker() { access.alone() } else { access }
+            match () {
+                () if exec.is_worker() => access.alone(),
+                () if exec.is_launcher() => access.with_semaphores(),
+                () => access,
+            }
         };
         match self.runner.sandbox {
             SandboxChoice::Unconfined => None,

@@ -112,6 +112,14 @@ impl Access {
         Self { children: Children::None, ..self }
     }
 
+    /// Adds the folder in which processes share semaphores, as Python's `multiprocessing` does. It is the system's: what is
+    /// left there can be found by others.
+    #[must_use]
+    pub fn with_semaphores(mut self) -> Self {
+        self.write.push("/dev/shm".into());
+        self
+    }
+
     /// Adds what the drivers of GPUs need.
     #[must_use]
     pub fn with_gpu(mut self) -> Self {

@@ -29,6 +29,8 @@ pub struct Ledgered {
     limits: Limits,
     /// How often the request has been made smaller.
     steps: u32,
+    /// What the next request may have, in tokens, where the last one was too long.
+    ceiling: Option<u64>,
     plan: Plan,
     /// The last request.
     messages: Vec<Message>,
@@ -50,6 +52,7 @@ impl Ledgered {
         Self {
             limits,
             steps: 0,
+            ceiling: None,
             plan: Plan::Restart,
             messages: Vec::new(),
             tokens: 0,
@@ -95,19 +98,28 @@ impl Ledgered {
             if let Some(last) = &last {
                 self.push(last.messages(&limits));
             }
-            if self.tokens <= limits.request {
-                break;
-            }
-            if !self.shrink() {
+            let most = self.ceiling.map_or(limits.request, |ceiling| ceiling.min(limits.request));
+            if self.tokens <= most || !self.step_down() {
                 break;
             }
         }
+        self.ceiling = None;
         self.plan = Plan::Extend;
         self.last = None;
         self.fruitless = 0;
         self.over = view.state.ledger.len();
         self.compacted = self.over;
         Ok(())
+    }
+
+    /// Makes the limits smaller. Returns whether they can be.
+    fn step_down(&mut self) -> bool {
+        if self.steps >= Limits::STEPS {
+            return false;
+        }
+        self.steps += 1;
+        self.plan = Plan::Restart;
+        true
     }
 
     fn limits(&self) -> Limits {
@@ -138,11 +150,11 @@ impl Context for Ledgered {
     }
 
     fn shrink(&mut self) -> bool {
-        if self.steps >= Limits::STEPS {
+        if !self.step_down() {
             return false;
         }
-        self.steps += 1;
-        self.plan = Plan::Restart;
+        // Made anew, a request tells more than the one that it replaces: smaller limits alone may not make it smaller.
+        self.ceiling = Some(self.tokens / 10 * 9);
         true
     }
 }

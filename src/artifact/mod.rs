@@ -60,4 +60,5 @@ pub use parse::{body, parse};
 pub use render::{render, render_analysis};
 pub use result::ResultObject;
 pub use store::{Written, append_analysis, append_analysis_at, read, write, write_result};
+pub use text::visible;
 pub use types::{AnalysisEntry, Artifact, Header, Mode};

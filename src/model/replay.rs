@@ -13,6 +13,8 @@ const ARTIFACT: &str = "$artifact";
 /// A recorded model.
 pub struct Replay {
     recording: Recording,
+    /// The recording holds turns of the tuner's: they count among its places.
+    has_tuner: bool,
     rehearsal: Option<Rehearsal>,
     /// The results that the model has not seen, while the recorded tuner was at work.
     unseen: Option<Vec<CallResult>>,
@@ -20,7 +22,7 @@ pub struct Replay {
 
 impl From<Recording> for Replay {
     fn from(recording: Recording) -> Self {
-        Self { recording, rehearsal: None, unseen: None }
+        Self { has_tuner: recording.has_tuner(), recording, rehearsal: None, unseen: None }
     }
 }
 
@@ -35,7 +37,7 @@ impl Replay {
     /// Returns what stands after as many attempts as the run has made.
     fn recorded(&self, state: &RunState) -> Result<&Recorded, ModelError> {
         let counters = &state.counters;
-        let tuner_turns = if self.recording.has_tuner() { counters.tuner_turns } else { 0 };
+        let tuner_turns = if self.has_tuner { counters.tuner_turns } else { 0 };
         let place = usize::try_from(counters.round_trips + counters.model_faults + tuner_turns).ok();
         place.and_then(|place| self.recording.turns.get(place)).ok_or_else(|| {
             let (path, count) = (self.recording.path.display(), self.recording.len());

@@ -1,5 +1,6 @@
 //! Plain text: foreign words made harmless, and numbers as people read them.
 
+use crate::artifact::visible;
 use crate::protocol::Micros;
 
 /// Characters of a foreign text in a line of the live view.
@@ -33,28 +34,11 @@ pub(super) fn one_line(text: &str, limit: usize) -> String {
         if gap {
             line.push(' ');
         }
-        line.push(harmless(c));
+        line.push(visible(c));
         length += needed;
         gap = false;
     }
     line
-}
-
-fn harmless(c: char) -> char {
-    match c {
-        '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
-        '\u{7f}' => '␡',
-        '\u{80}'..='\u{9f}'
-        | '\u{ad}'
-        | '\u{61c}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => '\u{fffd}',
-        c => c,
-    }
 }
 
 /// Returns `text`, or `-` where there is none.
@@ -64,7 +48,7 @@ pub(super) fn or_dash(text: String) -> String {
 
 /// Returns the first ten characters of a commit's name.
 pub(super) fn short_sha(sha: &str) -> String {
-    sha.chars().take(10).map(harmless).collect()
+    sha.chars().take(10).map(visible).collect()
 }
 
 /// Returns a ratio of times, `1.970x`.

@@ -216,10 +216,12 @@ impl Bench<'_> {
         let home = std::env::home_dir();
         let access = || {
             let access = Access::new(self.program(exec), env, folder.path(), home.as_deref());
-            match () {
-                () if exec.is_worker() => access.alone(),
-                () if exec.is_launcher() => access.with_semaphores(),
-                () => access,
+            if exec.is_worker() {
+                access.alone()
+            } else if exec.is_launcher() {
+                access.with_semaphores()
+            } else {
+                access
             }
         };
         match self.runner.sandbox {

@@ -5,6 +5,7 @@
 //! templates take for the border of a message is broken up everywhere.
 
 use super::tokens;
+use crate::artifact::visible;
 
 /// What the templates of common models take for the border of a message or of a call.
 const BORDERS: [&str; 11] = [
@@ -24,7 +25,7 @@ const BORDERS: [&str; 11] = [
 /// Returns `text` without borders of messages, and with pictures in the place of characters that hide or reorder others.
 /// Line feeds and tabs stay.
 pub(super) fn harmless(text: &str) -> String {
-    let mut harmless: String = text.replace("\r\n", "\n").chars().map(visible).collect();
+    let mut harmless: String = text.replace("\r\n", "\n").chars().map(shown).collect();
     for border in BORDERS {
         if harmless.contains(border) {
             let mut chars = border.chars();
@@ -35,22 +36,8 @@ pub(super) fn harmless(text: &str) -> String {
     harmless
 }
 
-fn visible(c: char) -> char {
-    match c {
-        '\n' | '\t' => c,
-        '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
-        '\u{7f}' => '␡',
-        '\u{80}'..='\u{9f}'
-        | '\u{ad}'
-        | '\u{61c}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => '\u{fffd}',
-        c => c,
-    }
+fn shown(c: char) -> char {
+    if matches!(c, '\n' | '\t') { c } else { visible(c) }
 }
 
 /// Returns `text` as one line of at most `limit` characters.

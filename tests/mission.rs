@@ -234,8 +234,8 @@ fn each_mistake_in_the_front_matter_is_answered_with_line_key_and_remedy() {
             "mission.md:6: unknown key budget.moon; the keys here are iterations, wall, tokens, usd, no_progress, infra_failures, idle_turns",
         ),
         (
-            "profiles: {final: {pairs: 3}}",
-            "mission.md:5: profiles.final.pairs: 3 pairs cannot confirm any gain, 4 or more can; write a whole number, 1 to 1000",
+            "profiles: {final: {pairs: 1001}}",
+            "mission.md:5: profiles.final.pairs: 1001 is above 1000; write a whole number, 1 to 1000",
         ),
         ("profiles: {finale: {pairs: 3}}", "mission.md:5: unknown key profiles.finale; did you mean final?"),
         (

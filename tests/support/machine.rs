@@ -238,7 +238,10 @@ fn outcome(spec: &MeasureSpec, world: World) -> Outcome {
                 high: ratio,
                 p_value: 0.001,
                 pairs: 10,
+                margin: 0.01,
+                setback: None,
             }),
+            noise: None,
         },
     }
 }

@@ -75,7 +75,7 @@ async fn a_text_that_does_not_compile_never_waits_for_the_device() {
         harness: open(&harness).unwrap(),
         runner: Box::new(runner.with_locks_in(room.path().to_owned())),
         gate: Some(gate("k.py", "cpu", Some("x = 1\n"))),
-        yardstick: Yardstick { gpu: gpu.clone(), metric: MetricName::MedianUs },
+        yardstick: Yardstick { gpu: gpu.clone(), metric: MetricName::MedianUs, roofline_us: None },
     };
     let _held = DeviceLock::acquire(room.path(), &gpu, || {}).await.unwrap();
     let effort = Effort { repeats: 1, stage_repeats: vec![1], early_stop_us: None, timeout_seconds: 600, pairs: 1 };

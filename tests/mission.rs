@@ -278,6 +278,10 @@ fn each_mistake_in_the_front_matter_is_answered_with_line_key_and_remedy() {
             "min_improvement: -0.1",
             "mission.md:5: min_improvement: -0.1 is not a fraction; write a fraction from 0 to below 1, such as 0.01 or 1%",
         ),
+        (
+            "roofline_us: 20",
+            "mission.md:4: target_us: 10.00 µs is below roofline_us, 20.00 µs: nothing could reach it; write a number of microseconds above 0, such as 9.5",
+        ),
         ("target_speedup: 2", "mission.md: both target_us and target_speedup are set; remove one of them"),
         ("forbidden: ['']", "mission.md:5: forbidden[0]: is empty; write a list of names, such as [popcorn-cli]"),
         (

@@ -79,7 +79,7 @@ fn measure(args: &MeasureArgs, mode: Mode, incumbent: Option<&Path>) -> Result<E
         harness,
         runner: Box::new(Local::new(own_path()?, scratch)),
         gate: Some(gate),
-        yardstick: Yardstick { gpu: gpu.clone(), metric: args.metric },
+        yardstick: Yardstick { gpu: gpu.clone(), metric: args.metric, roofline_us: None },
     };
     let seed = getrandom::u64().map_err(|error| CliError::environment(format!("no random numbers: {error}")))?;
     // A single measurement is a night of its own.

@@ -132,6 +132,9 @@ fn front(terms: &Terms) -> Map<String, Value> {
         Target::Speedup(times) => put("target_speedup", json!(times)),
     };
     put("min_improvement", json!(terms.min_improvement));
+    if let Some(us) = terms.roofline_us {
+        put("roofline_us", json!(us));
+    }
     put("forbidden", json!(terms.forbidden));
     let budget = &terms.budget;
     let limits = [

@@ -274,6 +274,9 @@ pub struct Terms {
     pub budget: Budget,
     /// The smallest gain that counts as material, as a fraction: 0.01 is 1%. Where the noise is larger, that counts.
     pub min_improvement: f64,
+    /// The least time that the work can take on the device, in microseconds of the metric: a result below it is an alarm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roofline_us: Option<Micros>,
     /// Forbidden names beside the built-in ones.
     pub forbidden: Vec<String>,
     /// The effort of each profile.

@@ -37,6 +37,7 @@ pub(super) fn started(gpu: &str) -> RunStarted {
             gpu: Gpu(gpu.to_owned()),
             budget: Budget { iterations: Some(50), wall_ms: Some(36_000_000), usd: Some(20.0), ..Budget::default() },
             min_improvement: 0.01,
+            roofline_us: None,
             forbidden: Vec::new(),
             profiles: Profiles::default(),
             deploy: None,

@@ -22,12 +22,14 @@ pub struct Yardstick {
     pub gpu: Gpu,
     /// The figure.
     pub metric: MetricName,
+    /// The least time that the work can take.
+    pub roofline_us: Option<Micros>,
 }
 
 impl Yardstick {
     /// Returns the yardstick of a mission.
     pub fn of(terms: &Terms) -> Self {
-        Self { gpu: terms.gpu.clone(), metric: terms.metric }
+        Self { gpu: terms.gpu.clone(), metric: terms.metric, roofline_us: terms.roofline_us }
     }
 }
 
@@ -115,7 +117,7 @@ fn judge_blocks(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Rea
         return Err(Lack(InfraFailure::WrongDevice, message));
     }
     let candidate = Figures::of(yardstick.metric, readings, Role::Candidate)?;
-    if let Some(message) = candidate.implausible(gpu) {
+    if let Some(message) = candidate.implausible(yardstick) {
         return Ok(Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message });
     }
     let device = first.device.clone();
@@ -198,15 +200,24 @@ impl Figures {
         })
     }
 
-    /// Says which case's time is below what the clock can tell from nothing, where one is: an alarm, not a result.
-    fn implausible(&self, gpu: &Gpu) -> Option<String> {
-        let resolution = if gpu.is_cpu() { CPU_RESOLUTION_US } else { GPU_RESOLUTION_US };
-        let below = |us: &&Micros| us.get() < resolution;
+    /// Says which time is below what the clock can tell from nothing, or below the roofline, where one is: an alarm, not a
+    /// result.
+    fn implausible(&self, yardstick: &Yardstick) -> Option<String> {
+        let resolution = if yardstick.gpu.is_cpu() { CPU_RESOLUTION_US } else { GPU_RESOLUTION_US };
         let mut cases = self.cases.iter().zip(&self.steady.cases);
-        let (id, us) = cases.find_map(|(id, blocks)| Some((id, blocks.iter().find(below)?)))?;
+        if let Some((id, us)) =
+            cases.find_map(|(id, blocks)| Some((id, blocks.iter().find(|us| us.get() < resolution)?)))
+        {
+            return Some(format!(
+                "case {id}: {us} is less than the clock can tell from nothing ({resolution} µs): either the work was not \
+                 done within the call, or the case is too small to be timed"
+            ));
+        }
+        let roofline = yardstick.roofline_us?;
+        let us = self.steady.whole.iter().find(|us| **us < roofline)?;
         Some(format!(
-            "case {id}: {us} is less than the clock can tell from nothing ({resolution} µs): either the work was not done \
-             within the call, or the case is too small to be timed"
+            "{us} is less than the mission's roofline_us ({roofline}): either the work was not done within the call, or the \
+             roofline is not one"
         ))
     }
 }
@@ -280,7 +291,8 @@ mod tests {
     }
 
     fn judged(incumbent: Option<ContentHash>, aim: Aim, blocks: Vec<Reading>) -> Outcome {
-        let yardstick = Yardstick { gpu: Gpu("cpu".to_owned()), metric: MetricName::MedianUs };
+        let roofline_us = Some(Micros::new(20.0).unwrap());
+        let yardstick = Yardstick { gpu: Gpu("cpu".to_owned()), metric: MetricName::MedianUs, roofline_us };
         let texts = Texts { candidate: ContentHash::of(b"new"), incumbent };
         let readings = Readings { expected: blocks.len(), blocks, ..Readings::default() };
         judge(&yardstick, texts, &Rule { margin: 0.01, aim, most: 30 }, &readings)
@@ -316,12 +328,16 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_the_clock_cannot_tell_from_nothing_is_an_alarm() {
-        match duel(&[("c", 100.0)], &[("c", 0.004)]) {
-            Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message } => {
-                assert!(message.contains("less than the clock can tell"), "{message}");
+    fn a_time_below_the_roofline_or_what_the_clock_can_tell_is_an_alarm() {
+        for (us, says) in
+            [(0.004, "less than the clock can tell"), (19.0, "less than the mission's roofline_us (20.00 µs)")]
+        {
+            match duel(&[("c", 100.0)], &[("c", us)]) {
+                Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message } => {
+                    assert!(message.contains(says), "{message}");
+                }
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
         }
     }
 

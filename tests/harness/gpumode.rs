@@ -59,7 +59,7 @@ impl Task {
             harness: open(&self.file()).unwrap(),
             runner: Box::new(runner.with_locks_in(self.room.path().to_owned())),
             gate: None,
-            yardstick: Yardstick { gpu: Gpu(gpu.to_owned()), metric: MetricName::MedianUs },
+            yardstick: Yardstick { gpu: Gpu(gpu.to_owned()), metric: MetricName::MedianUs, roofline_us: None },
         };
         let effort = Effort { repeats: 5, stage_repeats: vec![5], early_stop_us: None, timeout_seconds: 120, pairs: 2 };
         let order = Order {

@@ -39,6 +39,7 @@ fn terms() -> Terms {
         gpu: Gpu("cpu".to_owned()),
         budget: Budget::default(),
         min_improvement: 0.01,
+        roofline_us: None,
         forbidden: Vec::new(),
         profiles: Profiles::default(),
         deploy: None,

@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench decisions -- record FILE [MINUTES]` measures a small C kernel in real processes: pairs of blocks of
 //! one text, alone and beside a busy process, and pairs of a text that is really faster. Without arguments the recorded
-//! blocks among the tests' fixtures are evaluated; `evaluate FILE` takes others.
+//! blocks among the tests' fixtures are evaluated; `evaluate FILE` takes others. `useless [ITERATIONS]` runs a whole night
+//! with a model whose changes change nothing.
 #![expect(clippy::print_stdout, reason = "a bench prints what it found")]
 
 #[path = "decisions/evaluate.rs"]
@@ -15,6 +16,8 @@ mod samples;
 #[path = "decisions/trial.rs"]
 #[expect(unreachable_pub, clippy::expect_used, clippy::indexing_slicing, reason = "a test tries them as well")]
 mod trial;
+#[path = "decisions/useless.rs"]
+mod useless;
 
 use std::path::Path;
 
@@ -28,7 +31,9 @@ fn main() -> Result<(), Failed> {
         ["record", file] => record::record(Path::new(file), 8.0),
         ["record", file, minutes] => record::record(Path::new(file), minutes.parse()?),
         ["evaluate", file] => evaluate::evaluate(Path::new(file)),
+        ["useless"] => useless::night(100),
+        ["useless", iterations] => useless::night(iterations.parse()?),
         [] => evaluate::evaluate(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decisions/blocks.txt")),
-        _ => Err("usage: record FILE [MINUTES] | evaluate FILE".into()),
+        _ => Err("usage: record FILE [MINUTES] | evaluate FILE | useless [ITERATIONS]".into()),
     }
 }

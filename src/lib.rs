@@ -19,4 +19,5 @@ pub mod report;
 pub mod session;
 pub mod replay;
 pub mod eval;
+pub mod doctor;
 pub mod cli;

@@ -38,6 +38,8 @@ pub enum Command {
     Deploy(DeployArgs),
     /// Play scenarios: real runs with scripted replies and measurements, held against what is expected of them.
     Eval(EvalArgs),
+    /// Show what this machine has for each runner, harness and model, and what it lacks.
+    Doctor(DoctorArgs),
     /// A block of the native harness.
     #[command(hide = true)]
     Worker {
@@ -84,6 +86,23 @@ pub struct RunArgs {
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
+}
+
+/// What `doctor` takes.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// A mission: exit code 3 where it cannot run here.
+    #[arg(long, value_name = "FILE")]
+    pub mission: Option<PathBuf>,
+    /// A variable of the mission's text; may be given several times.
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair, requires = "mission")]
+    pub vars: Vec<(String, String)>,
+    /// What may differ from the mission.
+    #[command(flatten)]
+    pub choices: Choices,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `resume` takes.

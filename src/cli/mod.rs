@@ -2,6 +2,7 @@
 
 mod args;
 mod deploy;
+mod doctor;
 mod error;
 mod eval;
 mod exit;

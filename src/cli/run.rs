@@ -30,7 +30,7 @@ pub(super) fn resume(args: ResumeArgs) -> Result<Exit, CliError> {
     drive(session, stop)
 }
 
-fn options(choices: Choices, view: ViewArgs) -> Result<Options, CliError> {
+pub(super) fn options(choices: Choices, view: ViewArgs) -> Result<Options, CliError> {
     let here = here()?;
     Ok(Options {
         agent: own_path()?,

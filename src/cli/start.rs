@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use super::args::{Cli, Command};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{deploy, eval, replay, report, run, status, stop, tool};
+use super::{deploy, doctor, eval, replay, report, run, status, stop, tool};
 use crate::gate;
 use crate::harness::{launch, native};
 use crate::sandbox::supervise;
@@ -35,6 +35,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args).map(ExitCode::from),
         Command::Tool(args) => tool::tool(args),
         Command::Deploy(args) => deploy::deploy(&args).map(ExitCode::from),
+        Command::Doctor(args) => doctor::doctor(args).map(ExitCode::from),
         Command::Eval(args) => eval::eval(&args).map(ExitCode::from),
         Command::Worker { spec } => return native::worker::main(&spec),
         Command::Compile => return gate::main(),

@@ -12,6 +12,11 @@ pub(super) struct Nvrtc {
     pub(super) includes: Vec<PathBuf>,
 }
 
+/// Returns the path of NVRTC's library, where this machine has one.
+pub fn nvrtc_library() -> Option<PathBuf> {
+    nvrtc().map(|found| found.library)
+}
+
 /// Looks in the folders that the environment names, in the toolkit's own, and in Python's, in this order.
 pub(super) fn nvrtc() -> Option<Nvrtc> {
     let listed = |name| env::var_os(name).map(|list| env::split_paths(&list).collect::<Vec<_>>()).unwrap_or_default();

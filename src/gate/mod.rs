@@ -7,4 +7,5 @@ mod log;
 mod check;
 
 pub use check::{Checked, Gate};
+pub use find::nvrtc_library;
 pub use nvrtc::main;

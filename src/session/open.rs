@@ -46,6 +46,21 @@ pub struct Options {
     pub stop: StopFlag,
 }
 
+impl Options {
+    /// Lays what the command line decides over the mission.
+    pub fn apply(&self, mission: &mut Mission) {
+        if let Some(model) = &self.model {
+            mission.model = model.clone();
+        }
+        if let Some(runner) = self.runner {
+            mission.runner = runner;
+        }
+        if let Some(iterations) = self.max_iterations {
+            mission.terms.budget.iterations = Some(iterations);
+        }
+    }
+}
+
 impl Session {
     /// Begins a new run of the mission in the file `mission_file`, in the repository around the folder `cwd`.
     ///
@@ -53,7 +68,7 @@ impl Session {
     /// Where mission, kernel, repository, harness, runner or model do not allow a run; nothing is left behind.
     pub fn start(cwd: &Path, mission_file: &Path, options: Options) -> Result<Self, SessionError> {
         let (root, mut mission) = load_mission(cwd, mission_file, &options.vars)?;
-        apply(&mut mission, &options);
+        options.apply(&mut mission);
         let workspace = Workspace::open(&root, &mission.kernel)?;
         let artifacts = workspace.repo_root().join("artifacts");
         let opening = Opening {
@@ -66,6 +81,24 @@ impl Session {
         };
         let folder = artifacts.join(opening.run_id.as_str());
         Self::begin(opening, parts(mission, workspace, &folder, options, Asking::First)?)
+    }
+
+    /// Opens everything that a run of the mission would need, and begins none. Returns the mission, and what kept a run from
+    /// beginning.
+    ///
+    /// # Errors
+    /// Where the mission cannot be read, or its kernel has no place in a repository.
+    pub fn rehearse(
+        cwd: &Path,
+        mission_file: &Path,
+        options: Options,
+    ) -> Result<(Mission, Result<(), SessionError>), SessionError> {
+        let (root, mut mission) = load_mission(cwd, mission_file, &options.vars)?;
+        options.apply(&mut mission);
+        let workspace = Workspace::open(&root, &mission.kernel)?;
+        let folder = workspace.repo_root().join("artifacts");
+        let opened = parts(mission.clone(), workspace, &folder, options, Asking::First);
+        Ok((mission, opened.map(drop)))
     }
 
     /// Goes on with the run in `folder`, exactly where its journal ends.
@@ -82,7 +115,7 @@ impl Session {
                 mission.model = run.model.parse().unwrap_or(mission.model);
             }
             mission.runner = run.runner.parse().unwrap_or(mission.runner);
-            apply(&mut mission, &options);
+            options.apply(&mut mission);
             let workspace = Workspace::open(Path::new(&run.repo_root), Path::new(&run.kernel))?;
             parts(mission, workspace, folder, options, Asking::Again)
         })
@@ -120,18 +153,6 @@ fn parts(
         workspace,
         mission,
     })
-}
-
-fn apply(mission: &mut Mission, options: &Options) {
-    if let Some(model) = &options.model {
-        mission.model = model.clone();
-    }
-    if let Some(runner) = options.runner {
-        mission.runner = runner;
-    }
-    if let Some(iterations) = options.max_iterations {
-        mission.terms.budget.iterations = Some(iterations);
-    }
 }
 
 /// Makes a name from the kernel's and the time; a number keeps two runs of one second apart.

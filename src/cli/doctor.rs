@@ -1,0 +1,41 @@
+//! `agent doctor`.
+
+use std::io::Write;
+
+use super::args::{DoctorArgs, ViewArgs};
+use super::error::CliError;
+use super::exit::Exit;
+use super::run;
+use super::world::{here, runtime};
+use crate::doctor::examine;
+use crate::session::Session;
+
+pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CliError> {
+    let (mut mission, mut refused) = (None, None);
+    if let Some(file) = &args.mission {
+        let mut options = run::options(args.choices, ViewArgs { json: false, quiet: true })?;
+        options.vars = args.vars.into_iter().collect();
+        let (found, opened) = Session::rehearse(&here()?, file, options)?;
+        mission = Some(found);
+        // Only what the surroundings lack is the doctor's: a mission that is wrong is wrong everywhere.
+        match opened.map_err(CliError::from) {
+            Ok(()) => {}
+            Err(error) if error.exit == Exit::Environment => refused = Some(error.message),
+            Err(error) => return Err(error),
+        }
+    }
+    let mut findings = runtime()?.block_on(examine(mission.as_ref()));
+    if let (Some(lacks), Some(refused)) = (&mut findings.mission, refused)
+        && lacks.is_empty()
+    {
+        lacks.push(refused);
+    }
+    let text = if args.json {
+        serde_json::to_string_pretty(&findings).map_err(|error| CliError::internal(error.to_string()))?
+    } else {
+        findings.text()
+    };
+    let _ = writeln!(anstream::stdout(), "{}", text.trim_end());
+    let can_run = findings.mission.is_none_or(|lacks| lacks.is_empty());
+    Ok(if can_run { Exit::Ok } else { Exit::Environment })
+}

@@ -25,9 +25,11 @@ pub(super) fn tokens(source: &str, comments: Comments) -> Vec<(usize, Token<'_>)
     let (mut rest, mut line, mut found) = (source, 0, Vec::new());
     while let Some(first) = rest.chars().next() {
         let (token, length) = next(rest, first, comments);
-        found.extend(token.map(|token| (line, token)));
         let (passed, left) = rest.split_at(length);
-        line += passed.matches('\n').count();
+        found.extend(token.map(|token| (line, token)));
+        if !matches!(token, Some(Token::Word(_) | Token::Mark(_))) {
+            line += passed.bytes().filter(|byte| *byte == b'\n').count();
+        }
         rest = left;
     }
     found
@@ -48,7 +50,7 @@ fn next(rest: &str, first: char, comments: Comments) -> (Option<Token<'_>>, usiz
             let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
             (rest.get(..length).map(Token::Word), length)
         }
-        (c, _) if c.is_whitespace() => (None, c.len_utf8()),
+        (c, _) if c.is_whitespace() => (None, rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len())),
         (c, _) => (Some(Token::Mark(c)), c.len_utf8()),
     }
 }

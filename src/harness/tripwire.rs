@@ -6,8 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use similar::{ChangeTag, TextDiff};
-
+use super::added::added_lines;
 use super::lexer::{Comments, Token, tokens};
 use super::wires::{Act, C, Form, PYTHON, TEXTS, Wire};
 
@@ -46,11 +45,7 @@ pub struct Tripped {
 ///
 /// Comments trip nothing. The whole text is read for them, so that an added line may lie in the middle of one.
 pub fn tripped(language: Language, before: &str, after: &str) -> Vec<Tripped> {
-    let added: BTreeSet<usize> = TextDiff::from_lines(before, after)
-        .iter_all_changes()
-        .filter(|change| change.tag() == ChangeTag::Insert)
-        .filter_map(|change| change.new_index())
-        .collect();
+    let added: BTreeSet<usize> = added_lines(before, after).into_keys().collect();
     let mut found = BTreeSet::new();
     match language {
         Language::C => in_c(after, &added, &mut found),
@@ -182,6 +177,14 @@ mod tests {
         let after = "/*\n * A kernel.\n * It calls fork() never.\n */\n#include <unistd.h>\nvoid f(void) {}\n";
         assert_eq!(tripped(Language::C, before, after), []);
         assert!(refused(Language::C, before));
+    }
+
+    #[test]
+    fn a_bare_carriage_return_hides_no_line_after_it() {
+        let before = "// a\r// b\r// c\nfloat x;\n";
+        let after = format!("{before}int y = fork();\n");
+        let tripped = tripped(Language::C, before, &after);
+        assert_eq!(tripped.iter().map(|tripped| tripped.name).collect::<Vec<_>>(), ["processes"]);
     }
 
     #[test]

@@ -20,10 +20,11 @@ pub(super) enum Comments {
     Python,
 }
 
-/// Returns the tokens of `source`, each with the line it begins on, counted from 0. What is not closed goes on to the end.
-pub(super) fn tokens(source: &str, comments: Comments) -> Vec<(usize, Token<'_>)> {
+/// Returns the tokens of `source` up to the first that begins behind the line `last`, each with the line it begins on, counted
+/// from 0. What is not closed goes on to the end.
+pub(super) fn tokens(source: &str, comments: Comments, last: usize) -> Vec<(usize, Token<'_>)> {
     let (mut rest, mut line, mut found) = (source, 0, Vec::new());
-    while let Some(first) = rest.chars().next() {
+    while let Some(first) = rest.chars().next().filter(|_| found.last().is_none_or(|(line, _)| *line <= last)) {
         let (token, length) = next(rest, first, comments);
         let (passed, left) = rest.split_at(length);
         found.extend(token.map(|token| (line, token)));
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn comments_are_left_out_and_lines_are_counted() {
-        let found = tokens("a /* b\n c */ d // e\nf(\"g\\\"\", 'h')", Comments::C);
+        let found = tokens("a /* b\n c */ d // e\nf(\"g\\\"\", 'h')", Comments::C, 2);
         let expected = [
             (0, Token::Word("a")),
             (1, Token::Word("d")),
@@ -98,8 +99,14 @@ mod tests {
     }
 
     #[test]
+    fn the_token_behind_the_last_line_is_the_last() {
+        let found = tokens("a\nb\n\n/*\n*/ (c\n", Comments::C, 1);
+        assert_eq!(found, [(0, Token::Word("a")), (1, Token::Word("b")), (4, Token::Mark('('))]);
+    }
+
+    #[test]
     fn pythons_long_texts_go_over_lines() {
-        let found = tokens("x = '''a\n'b' # c''' # d\ny", Comments::Python);
+        let found = tokens("x = '''a\n'b' # c''' # d\ny", Comments::Python, 9);
         let expected =
             [(0, Token::Word("x")), (0, Token::Mark('=')), (0, Token::Text("a\n'b' # c")), (2, Token::Word("y"))];
         assert_eq!(found, expected);
@@ -109,7 +116,7 @@ mod tests {
     fn what_is_not_closed_ends_somewhere() {
         for text in ["\"", "'''", "/*", "//", "\"\\", "'a\nb", "µ'µ", "'''µ", "#"] {
             for comments in [Comments::C, Comments::Python] {
-                tokens(text, comments);
+                tokens(text, comments, 0);
             }
         }
     }

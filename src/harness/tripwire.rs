@@ -55,7 +55,8 @@ pub fn tripped(language: Language, before: &str, after: &str) -> Vec<Tripped> {
 }
 
 fn in_c(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
-    let tokens = tokens(text, Comments::C);
+    let Some(last) = added.last() else { return };
+    let tokens = tokens(text, Comments::C, *last);
     find(C, &tokens, added, found);
     for (line, token) in &tokens {
         if let Token::Text(text) = token
@@ -68,7 +69,8 @@ fn in_c(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
 }
 
 fn in_python(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
-    let tokens = tokens(text, Comments::Python);
+    let Some(last) = added.last() else { return };
+    let tokens = tokens(text, Comments::Python, *last);
     find(PYTHON, &tokens, added, found);
     for (line, token) in &tokens {
         let Token::Text(text) = token else { continue };

@@ -21,7 +21,7 @@ const AHEAD: usize = 2;
 pub(super) struct Entry {
     pub(super) record: Record<Event>,
     /// Of a measurement that ended; `None` as well where the artifact's path is none.
-    pub(super) evidence: Option<Result<Evidence, Disagreement>>,
+    pub(super) evidence: Option<Result<Box<Evidence>, Disagreement>>,
 }
 
 /// Gives each entry of the run in `folder` to `on_entry`, in the journal's order.
@@ -63,7 +63,7 @@ fn read_into(sender: &SyncSender<Vec<Entry>>, folder: &Path) -> Result<Opened, H
     read
 }
 
-fn evidence_of(record: &Record<Event>, folder: &Path) -> Option<Result<Evidence, Disagreement>> {
+fn evidence_of(record: &Record<Event>, folder: &Path) -> Option<Result<Box<Evidence>, Disagreement>> {
     match &record.event {
         Event::MeasureFinished { artifact, .. } if leads_down(&artifact.path) => {
             Some(Evidence::fetch(folder, artifact))

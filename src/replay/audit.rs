@@ -121,7 +121,7 @@ impl Audit {
         &mut self,
         state: &mut RunState,
         record: &Record<Event>,
-        evidence: Option<Result<Evidence, Disagreement>>,
+        evidence: Option<Result<Box<Evidence>, Disagreement>>,
     ) -> Result<(), End> {
         let Record { time, event, .. } = record;
         let checked = self.check(state, *time, event, evidence);
@@ -138,7 +138,7 @@ impl Audit {
         state: &RunState,
         time: Timestamp,
         event: &Event,
-        evidence: Option<Result<Evidence, Disagreement>>,
+        evidence: Option<Result<Box<Evidence>, Disagreement>>,
     ) -> Result<(), Disagreement> {
         if is_of_the_world(event) {
             return Ok(());

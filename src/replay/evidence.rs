@@ -29,8 +29,8 @@ pub(super) struct Filed {
 
 impl Evidence {
     /// Reads the artifact of a measurement, and the result in it. Analyses may stand behind it by now.
-    pub(super) fn fetch(folder: &Path, artifact: &ArtifactRef) -> Result<Self, Disagreement> {
-        read(folder, artifact).map_err(|today| {
+    pub(super) fn fetch(folder: &Path, artifact: &ArtifactRef) -> Result<Box<Self>, Disagreement> {
+        read(folder, artifact).map(Box::new).map_err(|today| {
             Disagreement::new(format!("the artifact {} hashes to {}", artifact.path, artifact.hash), today)
         })
     }

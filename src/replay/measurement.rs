@@ -14,7 +14,7 @@ impl Audit {
         state: &RunState,
         outcome: &Outcome,
         artifact: &ArtifactRef,
-        evidence: Option<Result<Evidence, Disagreement>>,
+        evidence: Option<Result<Box<Evidence>, Disagreement>>,
     ) -> Result<(), Disagreement> {
         let Some(Pending::Measure(spec)) = &state.pending else { return Ok(()) };
         self.all_told()?;
@@ -22,7 +22,8 @@ impl Audit {
         if path != artifact.path {
             return Err(Disagreement::new(format!("the artifact is {}", artifact.path), format!("it is {path}")));
         }
-        let Evidence { filed, recorded } = evidence.unwrap_or_else(|| Evidence::fetch(&self.folder, artifact))?;
+        let evidence = evidence.unwrap_or_else(|| Evidence::fetch(&self.folder, artifact))?;
+        let Evidence { filed, recorded } = *evidence;
         self.filed = Some(filed);
         let recorded =
             recorded.map_err(|error| Disagreement::new(format!("{path} is the record of a measurement"), error))?;

@@ -103,7 +103,11 @@ fn a_failure_shows_the_difference_in_every_output() {
         ("expected.json", "{\"exit\": 12, \"resume_after\": [2, 98]}", "resume_after: there is no event 98"),
         ("expected.json", "{\"blocked\": \"no credit\"}", "does not say \"no credit\""),
         ("replies.jsonl", "{\"failed\":\"gone\"}\n{\"calls\":[]}\n", "replies.jsonl: the last 1 were never asked for"),
-        ("measurements.jsonl", "{\"us\":100}\n{\"blocks\":[100,1]}\n", "measurement 2 has 2 blocks"),
+        (
+            "measurements.jsonl",
+            "{\"us\":100}\n{\"recorded\":{\"cases\":[\"a\"],\"candidate\":[[[99,100]]]}}\n",
+            "measurement 2 ends after 1 blocks of a side, and the run wants more",
+        ),
         ("measurements.jsonl", "{\"us\":100}\n", "the run asks for measurement 2, and there is none"),
         (
             "measurements.jsonl",

@@ -9,6 +9,7 @@ use afterhours::gate::{Checked, Gate};
 use afterhours::harness::open;
 use afterhours::protocol::{Effort, Gpu, KernelFailure, MetricName, Outcome, Profile};
 use afterhours::runner::{DeviceLock, Local};
+use afterhours::stats::{Aim, Rule};
 use afterhours::tools::{Bench, Order, Yardstick, measure};
 use tempfile::TempDir;
 
@@ -74,12 +75,13 @@ async fn a_text_that_does_not_compile_never_waits_for_the_device() {
         harness: open(&harness).unwrap(),
         runner: Box::new(runner.with_locks_in(room.path().to_owned())),
         gate: Some(gate("k.py", "cpu", Some("x = 1\n"))),
-        yardstick: Yardstick { gpu: gpu.clone(), metric: MetricName::MedianUs, min_improvement: 0.01 },
+        yardstick: Yardstick { gpu: gpu.clone(), metric: MetricName::MedianUs, roofline_us: None },
     };
     let _held = DeviceLock::acquire(room.path(), &gpu, || {}).await.unwrap();
     let effort = Effort { repeats: 1, stage_repeats: vec![1], early_stop_us: None, timeout_seconds: 600, pairs: 1 };
+    let rule = Rule { margin: 0.01, aim: Aim::Screen, most: effort.pairs };
     let order =
-        Order { profile: Profile::Smoke, effort: &effort, candidate: b"def kernel(\n", incumbent: None, seed: 1 };
+        Order { profile: Profile::Smoke, effort: &effort, candidate: b"def kernel(\n", incumbent: None, seed: 1, rule };
     let mut ignore = |_| {};
     let measuring = measure(&bench, order, &mut ignore);
     let measured = tokio::time::timeout(Duration::from_secs(300), measuring).await.unwrap().unwrap();

@@ -94,6 +94,7 @@ fn measure(harness: &dyn Harness, candidate: &str, incumbent: &str, timeout_seco
             candidate: candidate.as_bytes(),
             incumbent: Some(incumbent.as_bytes()),
             seed: fastrand::u64(..),
+            first_pair: 0,
         })
         .unwrap();
     let room = tempfile::tempdir().unwrap();

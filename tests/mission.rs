@@ -234,8 +234,8 @@ fn each_mistake_in_the_front_matter_is_answered_with_line_key_and_remedy() {
             "mission.md:6: unknown key budget.moon; the keys here are iterations, wall, tokens, usd, no_progress, infra_failures, idle_turns",
         ),
         (
-            "profiles: {final: {pairs: 3}}",
-            "mission.md:5: profiles.final.pairs: 3 pairs cannot confirm any gain, 4 or more can; write a whole number, 1 to 1000",
+            "profiles: {final: {pairs: 1001}}",
+            "mission.md:5: profiles.final.pairs: 1001 is above 1000; write a whole number, 1 to 1000",
         ),
         ("profiles: {finale: {pairs: 3}}", "mission.md:5: unknown key profiles.finale; did you mean final?"),
         (
@@ -277,6 +277,10 @@ fn each_mistake_in_the_front_matter_is_answered_with_line_key_and_remedy() {
         (
             "min_improvement: -0.1",
             "mission.md:5: min_improvement: -0.1 is not a fraction; write a fraction from 0 to below 1, such as 0.01 or 1%",
+        ),
+        (
+            "roofline_us: 20",
+            "mission.md:4: target_us: 10.00 µs is below roofline_us, 20.00 µs: nothing could reach it; write a number of microseconds above 0, such as 9.5",
         ),
         ("target_speedup: 2", "mission.md: both target_us and target_speedup are set; remove one of them"),
         ("forbidden: ['']", "mission.md:5: forbidden[0]: is empty; write a list of names, such as [popcorn-cli]"),

@@ -4,6 +4,7 @@
 mod support;
 
 use afterhours::protocol::*;
+use afterhours::stats::{self, Aim};
 use proptest::prelude::*;
 use support::machine::{Machine, World};
 
@@ -480,5 +481,40 @@ proptest! {
         for record in state.ledger.iter().filter(|record| record.decision == Decision::Keep) {
             prop_assert!(record.test.is_some() && record.candidate.is_some() && record.confirmation.is_some());
         }
+    }
+}
+
+/// The level of the final benchmark that comes next, or that runs.
+fn level(machine: &Machine) -> f64 {
+    match stats::rule(&machine.state, Purpose::Final, 60).aim {
+        Aim::Confirm { level } => level,
+        other => panic!("a final benchmark confirms: {other:?}"),
+    }
+}
+
+#[test]
+fn a_final_benchmark_spends_its_share_of_the_night_from_its_start_and_hands_it_on_where_it_confirms() {
+    let mut machine = Machine::in_phase(Phase::Confirmable);
+    assert_eq!(level(&machine), stats::level(&[]));
+    let spec = machine.state.spec(Caller::Model("c".to_owned()), Purpose::Final);
+    let mut begun = machine.state.clone();
+    begun.apply(machine.now(), &Event::MeasureStarted(Box::new(spec.clone()))).unwrap();
+    assert_eq!(begun.finals, [false], "a crash here has spent it");
+    assert_eq!(stats::rule(&begun, Purpose::Final, 60), stats::rule(&machine.state, Purpose::Final, 60));
+    machine.measure(spec, World::Passes(1.2, Verdict::Ambiguous));
+    assert_eq!(level(&machine), stats::level(&[false]), "the larger duel is a try of its own");
+    machine.settle(GOOD);
+    assert_eq!(machine.state.finals, [false, true]);
+    assert_eq!(level(&machine), stats::level(&[false, true]));
+    assert!(level(&machine) > stats::level(&[false, false]));
+}
+
+#[test]
+fn a_final_benchmark_that_failed_has_spent_its_share() {
+    for world in [World::KernelFails, World::InfraFails] {
+        let mut machine = Machine::in_phase(Phase::Confirmable);
+        let spec = machine.state.spec(Caller::Model("c".to_owned()), Purpose::Final);
+        machine.measure(spec, world);
+        assert_eq!(machine.state.finals, [false]);
     }
 }

@@ -99,7 +99,7 @@ fn a_transcript_is_played_by_the_run_s_id_and_by_its_folder() {
         &[edit("time_us 80\n"), test(), analysis("KEEP"), candidate(), analysis("KEEP"), confirm()],
         &[any(
             "append-analysis",
-            json!({"artifact": "artifacts/night/iter-0001/final-2.txt", "decision": "KEEP",
+            json!({"artifact": "artifacts/night/iter-0001/final.txt", "decision": "KEEP",
             "summary": "s", "feedback": "f", "next_step": "n"}),
         )],
         &[edit("time_us 10\n"), revert(), test()],

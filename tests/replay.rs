@@ -118,7 +118,7 @@ fn whatever_was_altered_in_a_run_is_found() {
         ),
         (
             |run| {
-                let path = run.join("iter-0001/final-2.txt");
+                let path = run.join("iter-0001/final.txt");
                 let text = fs::read_to_string(&path).unwrap();
                 fs::write(path, format!("{text}\nmore\n")).unwrap();
             },

@@ -20,6 +20,7 @@ use crate::protocol::{Analysis, Controls, Gpu, Profile, Profiles, Tool};
 use crate::report::outcome_text;
 use crate::runner::Local;
 use crate::session::{self, SessionError};
+use crate::stats::{Aim, NIGHT, Rule};
 use crate::tools::{self, Bench, Context, EditKernel, Order, ReadFile, Readable, Replacement, Yardstick};
 use crate::workspace::Workspace;
 
@@ -78,10 +79,13 @@ fn measure(args: &MeasureArgs, mode: Mode, incumbent: Option<&Path>) -> Result<E
         harness,
         runner: Box::new(Local::new(own_path()?, scratch)),
         gate: Some(gate),
-        yardstick: Yardstick { gpu: gpu.clone(), metric: args.metric, min_improvement: 0.01 },
+        yardstick: Yardstick { gpu: gpu.clone(), metric: args.metric, roofline_us: None },
     };
     let seed = getrandom::u64().map_err(|error| CliError::environment(format!("no random numbers: {error}")))?;
-    let order = Order { profile, effort: &effort, candidate: &candidate, incumbent: incumbent.as_deref(), seed };
+    // A single measurement is a night of its own.
+    let aim = if profile == Profile::Final { Aim::Confirm { level: NIGHT } } else { Aim::Screen };
+    let rule = Rule { margin: 0.01, aim, most: effort.pairs }.winnable();
+    let order = Order { profile, effort: &effort, candidate: &candidate, incumbent: incumbent.as_deref(), seed, rule };
     let started = session::now();
     let measured = runtime()?
         .block_on(tools::measure(&bench, order, &mut |_| {}))

@@ -5,9 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::condensed::Condensed;
 use super::error::EvalError;
 use super::text;
-use crate::protocol::{InfraFailure, KernelFailure, Micros, Outcome};
+use crate::protocol::{BadMicros, InfraFailure, KernelFailure, MetricName, Micros, Outcome};
+use crate::tools::Readings;
 
 /// What one measurement comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,8 @@ pub(super) enum Measurement {
     Blocks(Vec<[f64; 2]>),
     /// Each block of one side, in microseconds.
     Series(Vec<f64>),
+    /// As a run had it.
+    Recorded(Condensed),
     /// The kernel's fault.
     Fail(KernelFailure, String),
     /// Nobody's, or the infrastructure's.
@@ -53,6 +57,7 @@ struct Line {
     incumbent_us: Option<f64>,
     spread: Option<f64>,
     blocks: Option<Blocks>,
+    recorded: Option<Condensed>,
     fail: Option<Fail>,
     infra: Option<Infra>,
     message: Option<String>,
@@ -83,15 +88,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<Measurement>, EvalError> {
 /// The most characters of a failure's account that are recorded.
 const MOST_ACCOUNT: usize = 300;
 
-/// Returns the line by which a measurement comes to `outcome` again.
-pub(super) fn line(outcome: &Outcome) -> Value {
+/// Returns the line by which a measurement that left `readings` comes to `outcome` again.
+///
+/// # Errors
+/// Where a block's times are none.
+pub(super) fn line(outcome: &Outcome, metric: MetricName, readings: &Readings) -> Result<Value, BadMicros> {
     let account = |message: &str| message.chars().take(MOST_ACCOUNT).collect::<String>();
-    match outcome {
-        Outcome::Measured { candidate, incumbent: Some(incumbent), .. } => {
-            let pairs: Vec<_> = incumbent.blocks.iter().zip(&candidate.blocks).collect();
-            json!({"blocks": pairs})
-        }
-        Outcome::Measured { candidate, incumbent: None, .. } => json!({"blocks": candidate.blocks}),
+    Ok(match outcome {
+        Outcome::Measured { .. } => json!({"recorded": Condensed::of(metric, readings)?}),
         Outcome::KernelFailed { failure, message } => {
             let failure = match failure {
                 KernelFailure::Compile => "compile",
@@ -111,32 +115,36 @@ pub(super) fn line(outcome: &Outcome) -> Value {
             };
             json!({"infra": failure, "message": account(message)})
         }
-    }
+    })
 }
 
 impl Line {
     fn measurement(self) -> Result<Measurement, String> {
-        let Self { us, incumbent_us, spread, blocks, fail, infra, message } = self;
+        let Self { us, incumbent_us, spread, blocks, recorded, fail, infra, message } = self;
         let has_message = message.is_some();
         let message = message.unwrap_or_else(|| "as the scenario says".to_owned());
-        let measurement = match (us, incumbent_us, blocks, fail, infra) {
-            (Some(us), None, None, None, None) => Measurement::Alone { us, spread: spread.unwrap_or(SPREAD) },
-            (Some(us), Some(incumbent_us), None, None, None) => {
+        let measurement = match (us, incumbent_us, blocks, recorded, fail, infra) {
+            (Some(us), None, None, None, None, None) => Measurement::Alone { us, spread: spread.unwrap_or(SPREAD) },
+            (Some(us), Some(incumbent_us), None, None, None, None) => {
                 Measurement::Duel { us, incumbent_us, spread: spread.unwrap_or(SPREAD) }
             }
-            (None, None, Some(Blocks::Duel(blocks)), None, None) => Measurement::Blocks(blocks),
-            (None, None, Some(Blocks::Alone(blocks)), None, None) => Measurement::Series(blocks),
-            (None, None, None, Some(fail), None) => Measurement::Fail(fail.into(), message),
-            (None, None, None, None, Some(infra)) => Measurement::Infra(infra, message),
+            (None, None, Some(Blocks::Duel(blocks)), None, None, None) => Measurement::Blocks(blocks),
+            (None, None, Some(Blocks::Alone(blocks)), None, None, None) => Measurement::Series(blocks),
+            (None, None, None, Some(recorded), None, None) => Measurement::Recorded(recorded),
+            (None, None, None, None, Some(fail), None) => Measurement::Fail(fail.into(), message),
+            (None, None, None, None, None, Some(infra)) => Measurement::Infra(infra, message),
             _ => {
-                return Err("a measurement has `us`, or `us` and `incumbent_us`, or `blocks`, or `fail`, or `infra`, \
-                            and nothing of the others"
-                    .to_owned());
+                return Err(
+                    "a measurement has `us`, or `us` and `incumbent_us`, or `blocks`, or `recorded`, or `fail`, \
+                            or `infra`, and nothing of the others"
+                        .to_owned(),
+                );
             }
         };
         measurement.check()?;
-        let (is_figure, has_spread) = (measurement.times().is_some(), spread.is_some());
-        if has_message && is_figure {
+        let (is_failure, has_spread) =
+            (matches!(measurement, Measurement::Fail(..) | Measurement::Infra(..)), spread.is_some());
+        if has_message && !is_failure {
             return Err("`message` belongs to `fail` or `infra`".to_owned());
         }
         if has_spread && !matches!(measurement, Measurement::Alone { .. } | Measurement::Duel { .. }) {
@@ -147,19 +155,29 @@ impl Line {
 }
 
 impl Measurement {
-    /// Returns the figures as they stand in the scenario; `None` for a failure.
-    fn times(&self) -> Option<Vec<f64>> {
+    /// Tells whether it is of both sides; `None` where it may be either.
+    pub(super) fn is_duel(&self) -> Option<bool> {
         match self {
-            Self::Alone { us, .. } => Some(vec![*us]),
-            Self::Duel { us, incumbent_us, .. } => Some(vec![*us, *incumbent_us]),
-            Self::Blocks(blocks) => Some(blocks.iter().flatten().copied().collect()),
-            Self::Series(blocks) => Some(blocks.clone()),
+            Self::Alone { .. } | Self::Series(_) => Some(false),
+            Self::Duel { .. } | Self::Blocks(_) => Some(true),
+            Self::Recorded(condensed) => Some(condensed.is_duel()),
             Self::Fail(..) | Self::Infra(..) => None,
         }
     }
 
+    /// Returns the figures as they stand in the scenario.
+    fn times(&self) -> Vec<f64> {
+        match self {
+            Self::Alone { us, .. } => vec![*us],
+            Self::Duel { us, incumbent_us, .. } => vec![*us, *incumbent_us],
+            Self::Blocks(blocks) => blocks.iter().flatten().copied().collect(),
+            Self::Series(blocks) => blocks.clone(),
+            Self::Recorded(_) | Self::Fail(..) | Self::Infra(..) => Vec::new(),
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
-        for time in self.times().unwrap_or_default() {
+        for time in self.times() {
             Micros::new(time).map_err(|error| error.to_string())?;
         }
         match self {
@@ -167,6 +185,7 @@ impl Measurement {
                 Err(format!("spread: {spread} is not from 0 to below 0.5"))
             }
             Self::Blocks(blocks) if blocks.is_empty() => Err("blocks: there is no pair".to_owned()),
+            Self::Recorded(condensed) => condensed.check(),
             _ => Ok(()),
         }
     }

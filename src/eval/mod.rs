@@ -6,6 +6,7 @@
 
 mod error;
 mod text;
+mod condensed;
 mod measurement;
 mod scripted;
 mod expected;

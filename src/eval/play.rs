@@ -107,9 +107,10 @@ impl Playing<'_> {
         Ok(Parts {
             agent: None,
             workspace: Workspace::open(self.stage.root(), &mission.kernel).map_err(|error| error.to_string())?,
-            harness: Box::new(ScriptedHarness(
-                harness::open(&self.stage.root().join(HARNESS)).map_err(|error| error.to_string())?,
-            )),
+            harness: Box::new(ScriptedHarness {
+                file: harness::open(&self.stage.root().join(HARNESS)).map_err(|error| error.to_string())?,
+                ranking: self.script.borrow().ranking(),
+            }),
             runner: Box::new(ScriptedRunner(Rc::clone(&self.script))),
             model: with_tuner(Box::new(Asked { replay, turns: Rc::clone(&self.turns) }), tune),
             patience: Patience::NONE,

@@ -1,4 +1,4 @@
-//! A scenario made from a run: what its model said and what its measurements came to, from the journal alone.
+//! A scenario made from a run: what its model said and what its measurements came to, from the journal and the artifacts.
 
 use std::path::Path;
 
@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 
 use super::error::EvalError;
 use super::expected;
-use super::measurement::line;
 use super::play::ExitCode;
 use super::scenario::{EXPECTED, HARNESS, KERNEL, MEASUREMENTS, MISSION, REPLIES, REPOSITORY};
 use super::tape::Tape;
@@ -34,7 +33,7 @@ pub fn record(run: &Path, to: &Path, exit_code: ExitCode) -> Result<(), EvalErro
         }
         None => {
             let state = RunState::start(time, &event).map_err(|error| bad(error.to_string()))?;
-            tape = Some((Tape::new(&state), state));
+            tape = Some((Tape::new(run, &state), state));
             Ok(())
         }
     })?;
@@ -55,7 +54,7 @@ pub fn record(run: &Path, to: &Path, exit_code: ExitCode) -> Result<(), EvalErro
         (MISSION.to_owned(), mission(&state, &tape)),
         (KERNEL.to_owned(), kernel),
         (REPLIES.to_owned(), lines(&tape.replies)),
-        (MEASUREMENTS.to_owned(), lines(&tape.measured.iter().map(line).collect::<Vec<_>>())),
+        (MEASUREMENTS.to_owned(), lines(&tape.measured)),
         (EXPECTED.to_owned(), format!("{}\n", expectations(&state, &tape, stop, exit_code))),
         (expected::KERNEL.to_owned(), kept),
     ];
@@ -133,6 +132,9 @@ fn front(terms: &Terms) -> Map<String, Value> {
         Target::Speedup(times) => put("target_speedup", json!(times)),
     };
     put("min_improvement", json!(terms.min_improvement));
+    if let Some(us) = terms.roofline_us {
+        put("roofline_us", json!(us));
+    }
     put("forbidden", json!(terms.forbidden));
     let budget = &terms.budget;
     let limits = [

@@ -45,9 +45,19 @@ impl Script {
         self.measurements.len().saturating_sub(self.made)
     }
 
+    /// Returns how the cases become one figure, where measurements were recorded.
+    pub(super) fn ranking(&self) -> Option<Ranking> {
+        self.measurements.iter().find_map(|measurement| match measurement {
+            Measurement::Recorded(condensed) => Some(condensed.ranking),
+            _ => None,
+        })
+    }
+
+    /// Answers a job. One that carries a duel on is still the measurement that its first pairs began.
     fn next(&mut self, job: &Job) -> Result<JobOutput, RunnerError> {
-        let number = self.made + 1;
-        let Some(measurement) = self.measurements.get(self.made).cloned() else {
+        let number = if job.first_pair == 0 { self.made + 1 } else { self.made };
+        let place = number.saturating_sub(1);
+        let Some(measurement) = self.measurements.get(place).cloned() else {
             return Err(
                 self.broken(format!("measurements.jsonl: the run asks for measurement {number}, and there is none"))
             );
@@ -76,61 +86,72 @@ enum End {
 /// What the runner tells the harness in the place of a result file.
 #[derive(Debug, Serialize, Deserialize)]
 enum Said {
-    Time { us: f64, device: String },
+    Passed { cases: Vec<CaseResult>, device: String },
     Failed(KernelFailure, String),
     Infra(InfraFailure, String),
 }
 
 fn answer(measurement: &Measurement, job: &Job) -> Result<JobOutput, End> {
     let is_duel = job.blocks.iter().any(|block| block.role == Role::Incumbent);
-    let all = |us: &dyn Fn(Role, usize) -> f64, device: &str| {
+    if let Some(of_a_duel) = measurement.is_duel()
+        && of_a_duel != is_duel
+    {
+        return Err(End::Misfit(if is_duel {
+            "is of one side (`us`), and the run makes a duel: add `incumbent_us`".to_owned()
+        } else {
+            "is a duel, and the run measures one side: give `us` alone".to_owned()
+        }));
+    }
+    let all = |cases: &dyn Fn(Role, usize) -> Result<Vec<CaseResult>, End>, device: &str| {
         let blocks = job.blocks.iter().enumerate().map(|(place, block)| {
-            let pair = if is_duel { place / 2 } else { place };
-            let said = Said::Time { us: us(block.role, pair), device: device.to_owned() };
-            ran(block.role, place, &said)
+            let pair = job.first_pair as usize + if is_duel { place / 2 } else { place };
+            let said = Said::Passed { cases: cases(block.role, pair)?, device: device.to_owned() };
+            Ok(ran(block.role, place, &said))
         });
-        JobOutput { ran: blocks.collect() }
+        Ok(JobOutput { ran: blocks.collect::<Result<_, End>>()? })
     };
-    let one = |said: Said| JobOutput { ran: vec![ran(Role::Candidate, 0, &said)] };
-    Ok(match measurement {
-        Measurement::Alone { .. } | Measurement::Series(_) if is_duel => {
-            return Err(End::Misfit("is of one side (`us`), and the run makes a duel: add `incumbent_us`".to_owned()));
-        }
-        Measurement::Duel { .. } | Measurement::Blocks(_) if !is_duel => {
-            return Err(End::Misfit("is a duel, and the run measures one side: give `us` alone".to_owned()));
-        }
-        Measurement::Blocks(pairs) if pairs.len() * 2 != job.blocks.len() => {
-            let message = format!("has {} pairs of blocks, and the duel has {}", pairs.len(), job.blocks.len() / 2);
-            return Err(End::Misfit(message));
-        }
-        Measurement::Series(blocks) if blocks.len() != job.blocks.len() => {
-            let message = format!("has {} blocks, and the run measures {}", blocks.len(), job.blocks.len());
-            return Err(End::Misfit(message));
-        }
-        Measurement::Series(blocks) => all(&|_, place| blocks.get(place).copied().unwrap_or_default(), DEVICE),
-        Measurement::Alone { us, spread } => all(&|_, pair| stray(*us, *spread, pair), DEVICE),
-        Measurement::Duel { us, incumbent_us, spread } => all(
+    let each = |us: &dyn Fn(Role, usize) -> f64, device: &str| all(&|role, pair| one_case(us(role, pair)), device);
+    let one = |said: Said| Ok(JobOutput { ran: vec![ran(Role::Candidate, 0, &said)] });
+    match measurement {
+        Measurement::Alone { us, spread } => each(&|_, pair| stray(*us, *spread, pair), DEVICE),
+        Measurement::Duel { us, incumbent_us, spread } => each(
             &|role, pair| match role {
                 Role::Candidate => stray(*us, *spread, pair),
                 Role::Incumbent => stray(*incumbent_us, *spread, pair + 4),
             },
             DEVICE,
         ),
-        Measurement::Blocks(pairs) => all(
+        // Who wants more blocks than the scenario has meets them again.
+        Measurement::Series(blocks) => {
+            each(&|_, place| blocks.iter().cycle().nth(place).copied().unwrap_or_default(), DEVICE)
+        }
+        Measurement::Blocks(pairs) => each(
             &|role, pair| {
-                let [incumbent, candidate] = pairs.get(pair).copied().unwrap_or_default();
+                let [incumbent, candidate] = pairs.iter().cycle().nth(pair).copied().unwrap_or_default();
                 if role == Role::Candidate { candidate } else { incumbent }
             },
             DEVICE,
         ),
+        Measurement::Recorded(condensed) => all(
+            &|role, pair| {
+                let more = || End::Misfit(format!("ends after {pair} blocks of a side, and the run wants more"));
+                condensed.block(role, pair).ok_or_else(more)
+            },
+            DEVICE,
+        ),
         Measurement::Fail(failure, message) => one(Said::Failed(*failure, message.clone())),
-        Measurement::Infra(Infra::Runner, message) => return Err(End::Runner(RunnerError::Failed(message.clone()))),
-        Measurement::Infra(Infra::Timeout, message) => return Err(End::Runner(RunnerError::TimedOut(message.clone()))),
-        Measurement::Infra(Infra::WrongDevice, _) => all(&|_, _| 1.0, WRONG_DEVICE),
+        Measurement::Infra(Infra::Runner, message) => Err(End::Runner(RunnerError::Failed(message.clone()))),
+        Measurement::Infra(Infra::Timeout, message) => Err(End::Runner(RunnerError::TimedOut(message.clone()))),
+        Measurement::Infra(Infra::WrongDevice, _) => each(&|_, _| 1.0, WRONG_DEVICE),
         Measurement::Infra(infra @ (Infra::NoResult | Infra::Incumbent), message) => {
             one(Said::Infra(infra.failure(), message.clone()))
         }
-    })
+    }
+}
+
+fn one_case(us: f64) -> Result<Vec<CaseResult>, End> {
+    let us = Micros::new(us).map_err(|error| End::Misfit(format!("is no time: {error}")))?;
+    Ok(vec![CaseResult { id: "scripted".to_owned(), time_us: vec![us], mean_us: None }])
 }
 
 /// Lets the block of a pair stray by at most `spread`, each time alike.
@@ -170,44 +191,46 @@ impl Runner for ScriptedRunner {
 }
 
 /// The harness of a scenario: the file that stands in its repository, whose results the script gives.
-pub(super) struct ScriptedHarness(pub(super) Box<dyn Harness>);
+pub(super) struct ScriptedHarness {
+    pub(super) file: Box<dyn Harness>,
+    /// How the cases of recorded measurements become one figure.
+    pub(super) ranking: Option<Ranking>,
+}
 
 impl Harness for ScriptedHarness {
     fn name(&self) -> &str {
-        self.0.name()
+        self.file.name()
     }
 
     fn hash(&self) -> ContentHash {
-        self.0.hash()
+        self.file.hash()
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        self.0.files()
+        self.file.files()
     }
 
     fn description(&self) -> Option<&str> {
-        self.0.description()
+        self.file.description()
     }
 
     fn ranking(&self) -> Ranking {
-        self.0.ranking()
+        self.ranking.unwrap_or_else(|| self.file.ranking())
     }
 
     fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError> {
-        self.0.supports(gpu)
+        self.file.supports(gpu)
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
-        self.0.job(request)
+        self.file.job(request)
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {
         let no_result = |message: String| Failure::Infra(InfraFailure::NoResult, message);
         let said = serde_json::from_slice(ran.result.as_deref().unwrap_or_default());
         match said.map_err(|error| no_result(error.to_string()))? {
-            Said::Time { us, device } => {
-                let us = Micros::new(us).map_err(|error| no_result(error.to_string()))?;
-                let cases = vec![CaseResult { id: "scripted".to_owned(), time_us: vec![us], mean_us: None }];
+            Said::Passed { cases, device } => {
                 Ok(Some(BlockResult { device: Device { name: device, compute_capability: None }, cases }))
             }
             Said::Failed(failure, message) => Err(Failure::Kernel(failure, message)),

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::protocol::{BudgetKind, Event, Outcome, Pending, RawCall, Rule, RunState, StopReason, Tool};
-use crate::tools::with_short_artifact;
+use super::measurement::line;
+use crate::protocol::{ArtifactRef, BudgetKind, Event, Outcome, Pending, RawCall, Rule, RunState, StopReason, Tool};
+use crate::stats;
+use crate::tools::{Recorded, log_ratios, with_short_artifact};
 
 /// What was taken so far.
 pub(super) struct Tape {
     /// The lines of the recording.
     pub(super) replies: Vec<Value>,
-    /// The outcome of each measurement.
-    pub(super) measured: Vec<Outcome>,
+    /// The line of each measurement.
+    pub(super) measured: Vec<Value>,
     /// The rule of each refusal.
     pub(super) refusals: Vec<Rule>,
     /// The types of the events, those that a scenario does not have left out.
@@ -28,6 +30,7 @@ pub(super) struct Tape {
     pub(super) resume_after: Vec<usize>,
     /// Edits of the kernel by somebody else.
     pub(super) outside_edits: usize,
+    run: PathBuf,
     repo_root: PathBuf,
     written_in: PathBuf,
     /// Whether a turn was given up, so that the recording has come to its end.
@@ -35,12 +38,13 @@ pub(super) struct Tape {
 }
 
 impl Tape {
-    /// Begins with the run's first event.
-    pub(super) fn new(state: &RunState) -> Self {
+    /// Begins with the first event of the run in the folder `run`.
+    pub(super) fn new(run: &Path, state: &RunState) -> Self {
         let repo_root = PathBuf::from(&state.run.repo_root);
         Self {
             replies: Vec::new(),
             measured: Vec::new(),
+            run: run.to_owned(),
             refusals: Vec::new(),
             events: vec!["run_started".to_owned()],
             read: BTreeSet::new(),
@@ -79,7 +83,10 @@ impl Tape {
                 Some(Pending::Turn) => self.replies.push(json!({"failed": message})),
                 _ => return Err(format!("it was blocked by its surroundings: {message}")),
             },
-            Event::MeasureFinished { outcome, .. } => self.measured.push(outcome.as_ref().clone()),
+            Event::MeasureFinished { outcome, artifact, .. } => {
+                let line = self.measurement(state, outcome, artifact);
+                self.measured.push(line.map_err(|why| format!("{}: {why}", artifact.path))?);
+            }
             Event::CallRefused { refusal, .. } => self.refusals.push(refusal.rule),
             Event::FileRead { path, .. } => self.note_read(path),
             Event::CallFailed { call, tool, .. } if tool == Tool::ReadFile.name() => self.note_failed_read(state, call),
@@ -100,6 +107,26 @@ impl Tape {
         let value = serde_json::to_value(event).unwrap_or_default();
         self.events.push(value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned());
         Ok(())
+    }
+
+    /// Returns the line by which a scenario comes to a measurement again, from the measurement's own record.
+    fn measurement(&self, state: &RunState, outcome: &Outcome, artifact: &ArtifactRef) -> Result<Value, String> {
+        let path = self.run.join(&artifact.path).with_extension("json");
+        let result = std::fs::read_to_string(&path).map_err(|error| format!("its `.json` cannot be read: {error}"))?;
+        let Recorded { outcome: recorded, effort, readings } = Recorded::read(&result)?;
+        if recorded != *outcome {
+            return Err("its `.json` has another outcome than the journal; `agent replay` says more".to_owned());
+        }
+        if let (Outcome::Measured { comparison: Some(_), .. }, Some(Pending::Measure(spec))) = (outcome, &state.pending)
+            && stats::rule(state, spec.purpose, effort.pairs).next(&log_ratios(&readings)) > 0
+        {
+            return Err(format!(
+                "the duel ended because its time was over, and a scenario takes no time: record a run with a longer \
+                 profiles.{}.timeout_seconds",
+                spec.purpose.profile()
+            ));
+        }
+        line(outcome, state.run.terms.metric, &readings).map_err(|error| error.to_string())
     }
 
     /// Checks what only the end can tell.

@@ -103,6 +103,7 @@ impl Gate {
         // With its locks in this folder, the runner waits for no device.
         let runner = Local::new(self.agent.clone(), room.path().join("stage")).with_locks_in(room.path().to_owned());
         let job = Job {
+            first_pair: 0,
             gpu: Gpu("cpu".to_owned()),
             stages: vec![Stage { role: Role::Candidate, files: vec![(file.into(), text.to_vec())], build: vec![exec] }],
             blocks: Vec::new(),

@@ -24,6 +24,8 @@ pub struct Request<'a> {
     pub incumbent: Option<&'a [u8]>,
     /// From which the harness derives the inputs of every block. Fresh for each measurement, unknown to the kernel before.
     pub seed: u64,
+    /// Pairs of the same duel that earlier jobs have run: this job's inputs follow theirs.
+    pub first_pair: u32,
 }
 
 impl<'a> Request<'a> {
@@ -93,7 +95,8 @@ pub trait Harness: Send + Sync {
     /// Tells whether this harness can measure on `gpu`; an error says why not and what would help.
     fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError>;
 
-    /// Returns the job that measures `request`: with an incumbent, `effort.pairs` blocks a side in balanced order.
+    /// Returns the job that measures `request`: with an incumbent, `effort.pairs` blocks a side, a coin saying for each
+    /// pair which of them is first.
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError>;
 
     /// Reads what one process left: `Ok(None)` for a build step that went well, the result for a block.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Device, Gpu, Micros};
+use crate::protocol::{BadMicros, Device, Gpu, MetricName, Micros};
+use crate::stats;
 
 /// Whose text a process works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -87,6 +88,8 @@ pub struct Job {
     pub stages: Vec<Stage>,
     /// In the order in which they run.
     pub blocks: Vec<Block>,
+    /// Pairs of the same duel that earlier jobs have run.
+    pub first_pair: u32,
     /// For the whole job. The process that is running when it ends is killed and reported as timed out.
     pub timeout: Duration,
 }
@@ -165,6 +168,27 @@ pub struct CaseResult {
     /// The mean of the calls, where it does not follow from `time_us`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_us: Option<Micros>,
+}
+
+impl CaseResult {
+    /// Returns the case's figure as it is shown.
+    ///
+    /// # Errors
+    /// Where there are no calls, or their metric is no time.
+    pub fn shown(&self, metric: MetricName) -> Result<Micros, BadMicros> {
+        match (metric, self.mean_us) {
+            (MetricName::MeanUs, Some(mean)) => Ok(mean),
+            (metric, _) => stats::case_metric(metric, &self.time_us),
+        }
+    }
+
+    /// Returns the case's time by which it is compared.
+    ///
+    /// # Errors
+    /// Where there are no calls.
+    pub fn steady(&self) -> Result<Micros, BadMicros> {
+        stats::steady(&self.time_us)
+    }
 }
 
 /// A block that passed: every case was right, and has at least one time.

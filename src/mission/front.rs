@@ -24,6 +24,7 @@ pub(super) struct FrontMatter {
     pub(super) sandbox: SandboxChoice,
     pub(super) budget: BudgetMap,
     pub(super) min_improvement: Option<Fraction>,
+    pub(super) roofline_us: Option<Micros>,
     pub(super) forbidden: Vec<Text>,
     pub(super) profiles: ProfilesMap,
     pub(super) deploy: Option<DeployMap>,

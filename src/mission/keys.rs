@@ -35,6 +35,7 @@ const KEYS: &[Key] = &[
     ("budget.no_progress", COUNT),
     ("budget.infra_failures", COUNT),
     ("budget.idle_turns", COUNT),
+    ("roofline_us", "the least time that the work can take, in microseconds above 0"),
     ("min_improvement", "a fraction from 0 to below 1, such as 0.01 or 1%"),
     ("forbidden", "a list of names, such as [popcorn-cli]"),
     ("profiles", "a map with smoke, candidate and final, each optional"),

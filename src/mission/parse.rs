@@ -109,11 +109,17 @@ fn terms(path: &Path, settings: &Settings<'_>, front: FrontMatter) -> Result<Ter
         (None, None) => return Err(MissionError::NoTarget { path: path.to_owned() }),
         (Some(_), Some(_)) => return Err(MissionError::TwoTargets { path: path.to_owned() }),
     };
+    if let (Target::Us(us), Some(roofline)) = (target, front.roofline_us)
+        && us < roofline
+    {
+        return Err(settings.bad("target_us", format!("{us} is below roofline_us, {roofline}: nothing could reach it")));
+    }
     Ok(Terms {
         metric: front.metric,
         target,
         gpu: front.gpu.map(|name| Gpu(name.0)).unwrap_or_default(),
         min_improvement: front.min_improvement.map_or(DEFAULT_MIN_IMPROVEMENT, |fraction| fraction.0),
+        roofline_us: front.roofline_us,
         forbidden: front.forbidden.into_iter().map(|name| name.0).collect(),
         profiles: profiles::merge(settings, &front.profiles)?,
         budget: front.budget.into(),

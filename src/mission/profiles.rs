@@ -13,10 +13,6 @@ const MAX_REPEATS: u64 = 100_000;
 const MAX_TIMEOUT_SECONDS: u32 = 86_400;
 /// Blocks a side.
 const MAX_PAIRS: u32 = 1_000;
-/// Blocks a side of a final duel. With `p` pairs the test's smallest chance is 1 in 2^p, and the duel after an ambiguous one
-/// has twice the pairs: fewer than 4 never reach 1 in 100, not even then.
-const MIN_FINAL_PAIRS: u32 = 4;
-
 /// Returns the default profiles with the mission's changes.
 pub(super) fn merge(settings: &Settings<'_>, maps: &ProfilesMap) -> Result<Profiles, MissionError> {
     let Profiles { smoke, candidate, final_ } = Profiles::default();
@@ -72,9 +68,6 @@ fn effort(
         let max = if profile == Profile::Smoke { 1 } else { MAX_PAIRS };
         if pairs > max {
             return bad("pairs", format!("{pairs} is above {max}"));
-        }
-        if profile == Profile::Final && pairs < MIN_FINAL_PAIRS {
-            return bad("pairs", format!("{pairs} pairs cannot confirm any gain, {MIN_FINAL_PAIRS} or more can"));
         }
         effort.pairs = pairs;
     }

@@ -73,10 +73,31 @@ pub struct Comparison {
     pub low: f64,
     /// The interval's upper end.
     pub high: f64,
-    /// The chance of such blocks if the candidate were not better by more than the margin.
+    /// Bounds the chance of such blocks if the candidate were not better by more than the margin, wherever the duel stopped.
     pub p_value: f64,
     /// Pairs of blocks.
     pub pairs: u32,
+    /// The gain that counted, as a fraction above 0: the mission's, or the noise where that was larger.
+    #[serde(default)]
+    pub margin: f64,
+    /// What got slower than is allowed, whatever the whole gained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setback: Option<Setback>,
+}
+
+/// A part of a measurement in which the candidate is slower than is allowed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setback {
+    /// The case, or the metric over all calls.
+    pub of: String,
+    /// Incumbent's time over candidate's there: below 1 is slower.
+    pub ratio: f64,
+}
+
+impl fmt::Display for Setback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is slower: {:.3}x", self.of, self.ratio)
+    }
 }
 
 /// How a kernel failed. The change is at fault; the iteration ends in REVERT.
@@ -149,6 +170,9 @@ pub enum Outcome {
         /// The comparison; present exactly where the incumbent is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         comparison: Option<Comparison>,
+        /// How far one pair's ratio strayed, as a fraction; absent with too few blocks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        noise: Option<f64>,
     },
     /// The kernel is at fault.
     KernelFailed {

@@ -50,6 +50,8 @@ impl RunState {
             tip: None,
             headline: None,
             device: None,
+            noise: Vec::new(),
+            finals: Vec::new(),
             counters: Counters::default(),
             active_ms: 0,
             last_event: time,

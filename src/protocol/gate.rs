@@ -129,16 +129,18 @@ impl RunState {
     }
 
     fn missing(&self, purpose: Purpose, outcome: &Outcome) -> String {
-        let margin = self.run.terms.min_improvement * 100.0;
         match (purpose, outcome) {
             (_, Outcome::KernelFailed { failure, .. }) => {
                 format!("a kernel that passes, and this one failed ({failure})")
             }
             (Purpose::Candidate, Outcome::Measured { comparison: Some(found), .. }) => {
-                format!("a gain of more than {margin}%, and the candidate benchmark shows {:.3}x", found.ratio)
+                let margin = (found.margin.max(self.run.terms.min_improvement) * 1e5).round() / 1e3;
+                let setback = found.setback.as_ref().map_or_else(String::new, |setback| format!(", and {setback}"));
+                format!("a gain of more than {margin}%, and the candidate benchmark shows {:.3}x{setback}", found.ratio)
             }
             (Purpose::Final, Outcome::Measured { comparison: Some(found), .. }) => {
-                format!("the verdict improved, and the final benchmark's is {}", found.verdict)
+                let setback = found.setback.as_ref().map_or_else(String::new, |setback| format!(" ({setback})"));
+                format!("the verdict improved, and the final benchmark's is {}{setback}", found.verdict)
             }
             _ => "a measurement".to_owned(),
         }

@@ -33,6 +33,10 @@ impl RunState {
         }
         self.intend(EVENT, Pending::Measure(Box::new(spec.clone())))?;
         self.current.again = None;
+        if spec.purpose == Purpose::Final {
+            // It has spent its share of the night's error from here on, whatever becomes of it.
+            self.finals.push(false);
+        }
         *self.current.rounds.get_mut(spec.purpose as usize).unwrap_or(&mut self.counters.headlines) = spec.round;
         if let Caller::Model(call) = &spec.by {
             let call = call.clone();
@@ -50,7 +54,7 @@ impl RunState {
     ) -> Result<(), FoldError> {
         let pending = self.settle("measure_finished", |pending| matches!(pending, Pending::Measure(_)))?;
         let Pending::Measure(spec) = pending else { return Ok(()) };
-        if let Outcome::Measured { candidate, incumbent, comparison, device } = outcome {
+        if let Outcome::Measured { candidate, incumbent, comparison, device, noise } = outcome {
             let texts = candidate.kernel == spec.candidate
                 && incumbent.as_ref().map(|side| side.kernel) == spec.incumbent
                 && comparison.is_some() == incumbent.is_some();
@@ -58,6 +62,7 @@ impl RunState {
                 return self.refuse("measure_finished", "the evidence is of other texts");
             }
             self.device = Some(device.name.clone());
+            self.noise.extend(noise);
         }
         self.stepped(overhead_us);
         self.counters.harness_ms += harness_ms;
@@ -82,7 +87,11 @@ impl RunState {
                 self.advance_to(Phase::Measured);
             }
             Purpose::Final => {
-                let ambiguous = outcome.comparison().is_some_and(|comparison| comparison.verdict == Verdict::Ambiguous);
+                let verdict = outcome.comparison().map(|comparison| comparison.verdict);
+                let ambiguous = verdict == Some(Verdict::Ambiguous);
+                if let Some(last) = self.finals.last_mut() {
+                    *last = verdict == Some(Verdict::Improved);
+                }
                 self.current.confirmation = Some(evidence);
                 if ambiguous && spec.size == DuelSize::Normal {
                     self.current.again = Some(MeasureSpec {

@@ -6,11 +6,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Answerer, DuelSize, MeasureSpec, RawCall, RevertCause, RunStarted};
-use super::evidence::{ArtifactRef, Comparison, Decision, Outcome, Purpose};
+use super::evidence::{ArtifactRef, Comparison, Decision, Outcome, Purpose, Verdict};
 use super::ids::{ContentHash, Iteration, Micros};
 use super::record::{Baseline, Counters, Headline, IterationRecord};
 use super::stop::{StopReason, StopSource};
 use super::terms::{Effort, Target};
+
+/// The fewest blocks of the baseline.
+const BASELINE_BLOCKS: u32 = 12;
 
 /// The phase of a run: which calls are legal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -230,6 +233,10 @@ pub struct RunState {
     pub headline: Option<Headline>,
     /// The device that the last measurement came from.
     pub device: Option<String>,
+    /// The noise of each measurement that showed it, as a fraction, in their order.
+    pub noise: Vec<f64>,
+    /// For each final benchmark that was started, in their order, whether its verdict was improved.
+    pub finals: Vec<bool>,
     /// Counts.
     pub counters: Counters,
     /// Time in which the run was active, in milliseconds, up to `last_event`.
@@ -320,6 +327,12 @@ impl RunState {
             effort.pairs = effort.pairs.saturating_mul(2);
             effort.timeout_seconds = effort.timeout_seconds.saturating_mul(2);
         }
+        if spec.purpose == Purpose::Candidate && spec.incumbent.is_none() {
+            // The baseline shows the machine's noise as well, which takes more blocks than a look at the kernel.
+            let more = BASELINE_BLOCKS.div_ceil(effort.pairs.max(1));
+            effort.pairs = effort.pairs.max(BASELINE_BLOCKS);
+            effort.timeout_seconds = effort.timeout_seconds.saturating_mul(more);
+        }
         effort
     }
 
@@ -340,9 +353,10 @@ impl RunState {
         evidence.analysed.is_none().then_some((purpose, evidence))
     }
 
-    /// Tells whether the candidate's gain over the incumbent is material by the mission's margin.
+    /// Tells whether the candidate's gain over the incumbent is material: above the margin, and not ruled out.
     pub fn is_material(&self, comparison: &Comparison) -> bool {
-        comparison.ratio > 1.0 + self.run.terms.min_improvement
+        let margin = comparison.margin.max(self.run.terms.min_improvement);
+        comparison.verdict != Verdict::NotImproved && comparison.ratio > 1.0 + margin
     }
 }
 

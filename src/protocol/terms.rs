@@ -169,7 +169,8 @@ pub struct Effort {
     pub early_stop_us: Option<f64>,
     /// Seconds for the whole measurement of one side.
     pub timeout_seconds: u32,
-    /// Blocks a side: a block is one fresh process of the kernel. Candidate and incumbent get as many each.
+    /// The most blocks a side: a block is one fresh process of the kernel. Candidate and incumbent get as many each. A duel
+    /// ends before that where it is decided; a final one that could not be won with so many gets as many as it takes.
     pub pairs: u32,
 }
 
@@ -208,8 +209,8 @@ impl Default for Profiles {
         };
         Self {
             smoke: effort(&[8, 12], Some(1200.0), 180, 1),
-            candidate: effort(&[12, 24, 24], None, 420, 4),
-            final_: effort(&[20, 40, 40], None, 900, 10),
+            candidate: effort(&[12, 24, 24], None, 420, 6),
+            final_: effort(&[20, 40, 40], None, 900, 60),
         }
     }
 }
@@ -271,8 +272,11 @@ pub struct Terms {
     pub gpu: Gpu,
     /// What may be spent.
     pub budget: Budget,
-    /// The smallest gain that counts as material, as a fraction: 0.01 is 1%.
+    /// The smallest gain that counts as material, as a fraction: 0.01 is 1%. Where the noise is larger, that counts.
     pub min_improvement: f64,
+    /// The least time that the work can take on the device, in microseconds of the metric: a result below it is an alarm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roofline_us: Option<Micros>,
     /// Forbidden names beside the built-in ones.
     pub forbidden: Vec<String>,
     /// The effort of each profile.

@@ -5,7 +5,8 @@ use super::divergence::Disagreement;
 use super::evidence::{Evidence, Filed};
 use crate::artifact::{AnalysisEntry, render_analysis};
 use crate::protocol::{ArtifactRef, MeasureSpec, Outcome, Pending, RunState, artifact_path};
-use crate::tools::{Recorded, Texts, Yardstick, judge};
+use crate::stats::{self, Rule};
+use crate::tools::{Readings, Recorded, Texts, Yardstick, judge, log_ratios};
 
 impl Audit {
     /// Judges a measurement again.
@@ -93,10 +94,30 @@ fn judged_again(
         ));
     }
     let texts = Texts { candidate: spec.candidate, incumbent: spec.incumbent };
-    let today = judge(&Yardstick::of(&state.run.terms), texts, &recorded.readings);
+    let rule = stats::rule(state, spec.purpose, effort.pairs);
+    let today = judge(&Yardstick::of(&state.run.terms), texts, &rule, &recorded.readings);
     if today == *outcome {
-        return Ok(());
+        return match outcome {
+            Outcome::Measured { incumbent: Some(_), .. } => asked_for(&rule, &recorded.readings),
+            Outcome::Measured { .. } | Outcome::KernelFailed { .. } | Outcome::InfraFailed { .. } => Ok(()),
+        };
     }
     let value = |outcome: &Outcome| serde_json::to_value(outcome).unwrap_or_default();
     Disagreement::between("outcome", &value(outcome), &value(&today)).map_or(Ok(()), Err)
+}
+
+/// Looks whether the duel had the pairs that its rule asked for, job by job. It may have ended after any job, where time was
+/// short: the chance that the rule bounds holds wherever a duel stops.
+fn asked_for(rule: &Rule, readings: &Readings) -> Result<(), Disagreement> {
+    let pairs = log_ratios(readings);
+    let mut asked = 0;
+    while let Some(rest) = pairs.get(asked..).filter(|rest| !rest.is_empty()) {
+        let more = rule.next(pairs.get(..asked).unwrap_or_default()) as usize;
+        if more == 0 || more > rest.len() {
+            let rules = format!("its rule asks for {more} after the first {asked}");
+            return Err(Disagreement::new(format!("the duel has {} pairs", pairs.len()), rules));
+        }
+        asked += more;
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::observer::Observer;
 use crate::protocol::*;
-use crate::stats::compare;
+use crate::stats::{compare, rule};
 
 /// A run under construction, with everything an observer would have seen.
 pub(super) struct Night {
@@ -37,6 +37,7 @@ pub(super) fn started(gpu: &str) -> RunStarted {
             gpu: Gpu(gpu.to_owned()),
             budget: Budget { iterations: Some(50), wall_ms: Some(36_000_000), usd: Some(20.0), ..Budget::default() },
             min_improvement: 0.01,
+            roofline_us: None,
             forbidden: Vec::new(),
             profiles: Profiles::default(),
             deploy: None,
@@ -109,7 +110,9 @@ impl Night {
     /// Measures the change at `candidate` microseconds, the incumbent beside it at `incumbent`.
     pub(super) fn measure(&mut self, purpose: Purpose, candidate: f64, incumbent: f64) -> &mut Self {
         let spec = self.spec(purpose);
-        let pairs = self.state.run.terms.profiles.get(purpose.profile()).pairs;
+        // As many as a clear duel takes, where the profile allows them.
+        let clear = if purpose == Purpose::Candidate { 4 } else { 10 };
+        let pairs = self.state.run.terms.profiles.get(purpose.profile()).pairs.min(clear);
         // The two sides' noise is not the same, so that the intervals have a width.
         let side = |kernel, value: f64, stride: u32| Side {
             kernel,
@@ -119,11 +122,12 @@ impl Night {
         };
         let other = spec.incumbent.map(|kernel| side(kernel, incumbent, 3));
         let this = side(spec.candidate, candidate, 7);
-        let comparison = other.as_ref().and_then(|other| compare(&other.blocks, &this.blocks, 0.01));
+        let comparison =
+            other.as_ref().and_then(|other| compare(&other.blocks, &this.blocks, &rule(&self.state, purpose, pairs)));
         let cpu = self.state.run.terms.gpu.is_cpu();
         let name = if cpu { "cpu (AMD EPYC 9654)" } else { "NVIDIA B200" };
         let device = Device { name: name.to_owned(), compute_capability: None };
-        self.outcome(spec, Outcome::Measured { device, candidate: this, incumbent: other, comparison })
+        self.outcome(spec, Outcome::Measured { device, candidate: this, incumbent: other, comparison, noise: None })
     }
 
     pub(super) fn fail(&mut self, purpose: Purpose, failure: KernelFailure, message: &str) -> &mut Self {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::protocol::{ArtifactRef, Finding, Gpu, Iteration, IterationRecord, MetricName, Micros, Phase, RunState};
+use crate::stats;
 
 use super::words;
 
@@ -88,6 +89,10 @@ pub struct Status {
     pub model_faults: u32,
     /// Answers of the model that had something wrong with their form.
     pub format_errors: u32,
+    /// How far the ratio of one pair of blocks strays, as a fraction: the median of the last measurements that showed it.
+    pub noise: Option<f64>,
+    /// The gain that counts now, as a fraction: the mission's `min_improvement`, or the noise where that is larger.
+    pub margin: f64,
 }
 
 /// Tokens, by kind.
@@ -183,6 +188,8 @@ impl Status {
                 .then(|| f64::from(counters.round_trips) / state.ledger.len() as f64),
             model_faults: counters.model_faults,
             format_errors: counters.format_errors,
+            noise: stats::noise(&state.noise),
+            margin: stats::margin(run.terms.min_improvement, &state.noise),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::protocol::{
     Budget, Event, Figure, Iteration, MeasureSpec, Moment, Outcome, Pending, Phase, Purpose, RunState, StopReason,
     StopSource, Usage,
 };
+use crate::stats;
 
 use super::style::Tone;
 use super::text::{LINE, counted, dollars, duration, one_line, or_dash, short_sha, thousands};
@@ -127,13 +128,22 @@ fn resumed(pid: u32, budget: Option<&Budget>, after: &RunState) -> String {
 fn measured(spec: &MeasureSpec, outcome: &Outcome, before: &Moment, after: &RunState) -> (Tone, String) {
     let name = name(spec, before.iteration);
     match outcome {
-        Outcome::Measured { candidate, incumbent, comparison, .. } => {
+        Outcome::Measured { candidate, incumbent, comparison, noise: shown, .. } => {
             let figure = Figure {
                 us: candidate.us,
                 incumbent_us: incumbent.as_ref().map(|side| side.us),
                 comparison: comparison.clone(),
             };
-            (Tone::Plain, format!("{name} passed {}{}", words::figure(&figure, spec.purpose), sequel(before, after)))
+            let text = format!("{name} passed {}{}", words::figure(&figure, spec.purpose), sequel(before, after));
+            let min_improvement = after.run.terms.min_improvement;
+            // The noise is told after the baseline in any case, and after a duel that showed it where it is too much.
+            match stats::noise(&after.noise).filter(|_| shown.is_some()) {
+                Some(noise) if comparison.is_none() || noise > min_improvement => {
+                    let (tone, noise) = words::noise(noise, min_improvement);
+                    (tone, format!("{text}; {noise}"))
+                }
+                Some(_) | None => (Tone::Plain, text),
+            }
         }
         Outcome::KernelFailed { failure, message } => {
             (Tone::Warn, format!("{name} failed, {failure}: {}{}", one_line(message, LINE), sequel(before, after)))

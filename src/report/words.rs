@@ -36,8 +36,26 @@ pub(super) fn figure(figure: &Figure, purpose: Purpose) -> String {
             (Purpose::Test | Purpose::Final | Purpose::Headline, verdict) => verdict.to_string(),
         };
         text.push_str(&format!(" · {ratio} {interval} · {verdict} · {}", counted(found.pairs.into(), "pair")));
+        if let Some(setback) = &found.setback {
+            text.push_str(&format!(" · {}", one_line(&setback.to_string(), 80)));
+        }
     }
     text
+}
+
+/// Says how noisy the machine is, and what follows where it is too noisy for the gain that the mission asks for.
+pub(super) fn noise(noise: f64, min_improvement: f64) -> (Tone, String) {
+    let percent = |fraction: f64| format!("{:.2}%", fraction * 100.0);
+    let mut text = format!("the noise of one pair of blocks is {}", percent(noise));
+    if noise <= min_improvement {
+        return (Tone::Plain, text);
+    }
+    text.push_str(&format!(
+        ", too much for a min_improvement of {}: until it is less, only gains above the noise count; stop other work on the \
+         machine, or raise profiles.candidate.repeats and profiles.final.repeats",
+        percent(min_improvement)
+    ));
+    (Tone::Warn, text)
 }
 
 /// Returns an interval of a ratio.
@@ -136,5 +154,20 @@ fn why_none(state: &RunState) -> String {
         ),
         (None, None) => "the best kernel meets the original in one last duel when the loop is over".to_owned(),
         (None, Some(_)) => "the run ended before the best kernel met the original in one last duel".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_too_noisy_for_the_mission_is_told_with_what_would_help() {
+        assert_eq!(noise(0.0012, 0.01), (Tone::Plain, "the noise of one pair of blocks is 0.12%".to_owned()));
+        let (tone, text) = noise(0.034, 0.01);
+        assert_eq!(tone, Tone::Warn);
+        for part in ["is 3.40%, too much for a min_improvement of 1.00%", "stop other work", "profiles.final.repeats"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::kernel::micros_since;
 use crate::artifact::{self, AnalysisEntry, Mode};
 use crate::harness;
 use crate::protocol::{Analysis, ArtifactRef, Caller, Decision, Event, MeasureSpec, Outcome, Purpose, artifact_path};
+use crate::stats;
 use crate::tools::{self, Context, MeasureError, Order};
 
 impl Session {
@@ -49,6 +50,7 @@ impl Session {
             candidate: &candidate,
             incumbent: incumbent.as_deref(),
             seed: getrandom::u64().map_err(|error| SessionError::Random(error.to_string()))?,
+            rule: stats::rule(&self.state, spec.purpose, effort.pairs),
         };
         let observer = &mut self.observer;
         let measured = match tools::measure(&self.bench, order, &mut |progress| observer.progress(progress)).await {

@@ -4,9 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{CaseResult, Failure, Role};
 use crate::protocol::{
-    BadMicros, CaseFigure, ContentHash, Device, Gpu, InfraFailure, MetricName, Micros, Outcome, Side, Terms,
+    BadMicros, CaseFigure, Comparison, ContentHash, Device, Gpu, InfraFailure, KernelFailure, MetricName, Micros,
+    Outcome, Setback, Side, Terms, Verdict,
 };
-use crate::stats::{self, Ranking};
+use crate::stats::{self, Aim, Ranking, Rule};
+
+/// The shortest time that the processor's clock tells from nothing, in microseconds.
+const CPU_RESOLUTION_US: f64 = 0.01;
+
+/// The same of a GPU's events: their step is half a microsecond.
+const GPU_RESOLUTION_US: f64 = 0.5;
 
 /// By what results are judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,14 +22,14 @@ pub struct Yardstick {
     pub gpu: Gpu,
     /// The figure.
     pub metric: MetricName,
-    /// What counts as material, as a fraction.
-    pub min_improvement: f64,
+    /// The least time that the work can take.
+    pub roofline_us: Option<Micros>,
 }
 
 impl Yardstick {
     /// Returns the yardstick of a mission.
     pub fn of(terms: &Terms) -> Self {
-        Self { gpu: terms.gpu.clone(), metric: terms.metric, min_improvement: terms.min_improvement }
+        Self { gpu: terms.gpu.clone(), metric: terms.metric, roofline_us: terms.roofline_us }
     }
 }
 
@@ -49,7 +56,7 @@ pub struct Reading {
 /// What the processes of a measurement left, as its harness read it. The outcome follows from this and the mission alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Readings {
-    /// The blocks that the job had.
+    /// The blocks that the jobs had.
     #[serde(rename = "expected_blocks")]
     pub expected: usize,
     /// How the figures of the cases become one.
@@ -61,16 +68,23 @@ pub struct Readings {
     pub failure: Option<Failure>,
 }
 
-/// Turns the blocks of both sides into figures, and compares them.
-pub fn judge(yardstick: &Yardstick, texts: Texts, readings: &Readings) -> Outcome {
-    let Readings { expected, ranking, blocks, failure } = readings;
+impl Readings {
+    /// Returns the blocks of one side, in order.
+    pub fn of(&self, role: Role) -> impl Iterator<Item = &Reading> {
+        self.blocks.iter().filter(move |block| block.role == role)
+    }
+}
+
+/// Turns the blocks of both sides, in the order in which they ran, into figures, and compares them by the rule.
+pub fn judge(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Readings) -> Outcome {
+    let Readings { expected, blocks, failure, .. } = readings;
     match failure.clone() {
         Some(Failure::Kernel(failure, message)) => Outcome::KernelFailed { failure, message },
         Some(Failure::Infra(failure, message)) => Outcome::InfraFailed { failure, message },
         None if blocks.len() < *expected => {
             no_result(format!("{} of {expected} blocks left a result", blocks.len())).into()
         }
-        None => judge_blocks(yardstick, *ranking, texts, blocks).unwrap_or_else(Outcome::from),
+        None => judge_blocks(yardstick, texts, rule, readings).unwrap_or_else(Outcome::from),
     }
 }
 
@@ -83,11 +97,18 @@ impl From<Lack> for Outcome {
     }
 }
 
+impl From<BadMicros> for Lack {
+    fn from(error: BadMicros) -> Self {
+        no_result(error.to_string())
+    }
+}
+
 fn no_result(message: impl Into<String>) -> Lack {
     Lack(InfraFailure::NoResult, message.into())
 }
 
-fn judge_blocks(yardstick: &Yardstick, ranking: Ranking, texts: Texts, blocks: &[Reading]) -> Result<Outcome, Lack> {
+fn judge_blocks(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Readings) -> Result<Outcome, Lack> {
+    let blocks = &readings.blocks;
     let first = blocks.first().ok_or_else(|| no_result("no block left a result"))?;
     let gpu = &yardstick.gpu;
     let is_other = |block: &&Reading| !is_on(gpu, &block.device) || block.device != first.device;
@@ -95,18 +116,137 @@ fn judge_blocks(yardstick: &Yardstick, ranking: Ranking, texts: Texts, blocks: &
         let message = format!("the mission's device is {gpu}, and a result came from {}", block.device.name);
         return Err(Lack(InfraFailure::WrongDevice, message));
     }
-    let side = |role, kernel| {
-        let of: Vec<_> = blocks.iter().filter(|block| block.role == role).collect();
-        side((yardstick.metric, ranking), kernel, &of).map_err(|error| no_result(error.to_string()))
+    let candidate = Figures::of(yardstick.metric, readings, Role::Candidate)?;
+    if let Some(message) = candidate.implausible(yardstick) {
+        return Ok(Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message });
+    }
+    let device = first.device.clone();
+    let Some(text) = texts.incumbent else {
+        let noise = stats::noise_of_blocks(&candidate.steady.whole);
+        let candidate = candidate.side(texts.candidate)?;
+        return Ok(Outcome::Measured { device, candidate, incumbent: None, comparison: None, noise });
     };
-    let candidate = side(Role::Candidate, texts.candidate)?;
-    let incumbent = texts.incumbent.map(|text| side(Role::Incumbent, text)).transpose()?;
-    let compare = |incumbent: &Side| {
-        stats::compare(&incumbent.blocks, &candidate.blocks, yardstick.min_improvement)
-            .ok_or_else(|| no_result("the duel has no pair of blocks"))
+    let incumbent = Figures::of(yardstick.metric, readings, Role::Incumbent)?;
+    let comparison =
+        compare(&incumbent, &candidate, rule).ok_or_else(|| no_result("the duel has no pair of blocks"))?;
+    Ok(Outcome::Measured {
+        device,
+        noise: stats::noise_of_pairs(&incumbent.steady.whole, &candidate.steady.whole),
+        candidate: candidate.side(texts.candidate)?,
+        incumbent: Some(incumbent.side(text)?),
+        comparison: Some(comparison),
+    })
+}
+
+/// Returns the log ratio of each pair by which a duel is decided, in the order in which they ran.
+pub fn log_ratios(readings: &Readings) -> Vec<f64> {
+    let steady = |role| Figure::of(readings, role, CaseResult::steady);
+    match (steady(Role::Incumbent), steady(Role::Candidate)) {
+        (Ok(incumbent), Ok(candidate)) => stats::log_ratios(&incumbent.whole, &candidate.whole),
+        _ => Vec::new(),
+    }
+}
+
+/// One side of a measurement: the metric that is shown, and the steady times that are compared.
+struct Figures {
+    metric: MetricName,
+    cases: Vec<String>,
+    shown: Figure,
+    steady: Figure,
+}
+
+/// One figure a block: over all cases, and for each case.
+struct Figure {
+    whole: Vec<Micros>,
+    cases: Vec<Vec<Micros>>,
+}
+
+impl Figure {
+    fn of(
+        readings: &Readings,
+        role: Role,
+        location: impl Fn(&CaseResult) -> Result<Micros, BadMicros>,
+    ) -> Result<Self, BadMicros> {
+        let mut figure = Self { whole: Vec::new(), cases: Vec::new() };
+        for block in readings.of(role) {
+            let times: Vec<Micros> = block.cases.iter().map(&location).collect::<Result<_, _>>()?;
+            figure.whole.push(stats::over_cases(readings.ranking, &times)?);
+            figure.cases.resize_with(times.len().max(figure.cases.len()), Vec::new);
+            figure.cases.iter_mut().zip(times).for_each(|(case, us)| case.push(us));
+        }
+        Ok(figure)
+    }
+}
+
+impl Figures {
+    fn of(metric: MetricName, readings: &Readings, role: Role) -> Result<Self, BadMicros> {
+        let first = readings.of(role).next().into_iter().flat_map(|block| &block.cases);
+        Ok(Self {
+            metric,
+            cases: first.map(|case| case.id.clone()).collect(),
+            shown: Figure::of(readings, role, |case| case.shown(metric))?,
+            steady: Figure::of(readings, role, CaseResult::steady)?,
+        })
+    }
+
+    fn side(&self, kernel: ContentHash) -> Result<Side, BadMicros> {
+        let cases = self.cases.iter().zip(&self.shown.cases);
+        let cases = cases.map(|(id, us)| Ok(CaseFigure { id: id.clone(), us: stats::over_blocks(us)? }));
+        Ok(Side {
+            kernel,
+            us: stats::over_blocks(&self.shown.whole)?,
+            blocks: self.shown.whole.clone(),
+            cases: cases.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Says which time is below what the clock can tell from nothing, or below the roofline, where one is: an alarm, not a
+    /// result.
+    fn implausible(&self, yardstick: &Yardstick) -> Option<String> {
+        let resolution = if yardstick.gpu.is_cpu() { CPU_RESOLUTION_US } else { GPU_RESOLUTION_US };
+        let mut cases = self.cases.iter().zip(&self.steady.cases);
+        if let Some((id, us)) =
+            cases.find_map(|(id, blocks)| Some((id, blocks.iter().find(|us| us.get() < resolution)?)))
+        {
+            return Some(format!(
+                "case {id}: {us} is less than the clock can tell from nothing ({resolution} µs): either the work was not \
+                 done within the call, or the case is too small to be timed"
+            ));
+        }
+        let roofline = yardstick.roofline_us?;
+        let us = self.steady.whole.iter().find(|us| **us < roofline)?;
+        Some(format!(
+            "{us} is less than the mission's roofline_us ({roofline}): either the work was not done within the call, or the \
+             roofline is not one"
+        ))
+    }
+}
+
+/// Compares the steady times, and lets no case, nor the metric over all calls, get slower behind a better whole.
+fn compare(incumbent: &Figures, candidate: &Figures, rule: &Rule) -> Option<Comparison> {
+    let mut found = stats::compare(&incumbent.steady.whole, &candidate.steady.whole, rule)?;
+    if found.verdict == Verdict::NotImproved {
+        return Some(found);
+    }
+    // The few pairs of a screening are a setback only where all of them are; the metric over all calls, which bursts move,
+    // is not looked at there at all, and needs more than half of the pairs later.
+    let (of_cases, of_metric) = match rule.aim {
+        Aim::Screen => (1.0, None),
+        Aim::Confirm { .. } | Aim::Estimate { .. } => (0.5, Some(0.75)),
     };
-    let comparison = incumbent.as_ref().map(compare).transpose()?;
-    Ok(Outcome::Measured { device: first.device.clone(), candidate, incumbent, comparison })
+    let sides = incumbent.steady.cases.iter().zip(&candidate.steady.cases);
+    let cases = candidate.cases.iter().zip(sides).filter_map(|(id, (before, after))| {
+        let ratio = stats::setback(before, after, of_cases)?;
+        Some(Setback { of: format!("case {id}"), ratio })
+    });
+    let metric = of_metric
+        .and_then(|fraction| stats::setback(&incumbent.shown.whole, &candidate.shown.whole, fraction))
+        .map(|ratio| Setback { of: candidate.metric.to_string(), ratio });
+    found.setback = cases.chain(metric).min_by(|a, b| a.ratio.total_cmp(&b.ratio));
+    if found.setback.is_some() {
+        found.verdict = Verdict::NotImproved;
+    }
+    Some(found)
 }
 
 /// Tells whether a result's device is the mission's. A processor has no compute capability, and names itself `cpu`.
@@ -118,34 +258,6 @@ pub fn is_on(gpu: &Gpu, device: &Device) -> bool {
     let wanted = gpu.0.to_lowercase();
     // `B200` must not pass for `GB200`, nor `H100` for `H1000`: whole words count.
     name.split(|c: char| !c.is_alphanumeric()).any(|word| word == wanted) || name == wanted
-}
-
-/// Returns a case's figure in a block.
-fn figure(metric: MetricName, case: &CaseResult) -> Result<Micros, BadMicros> {
-    match (metric, case.mean_us) {
-        (MetricName::MeanUs, Some(mean)) => Ok(mean),
-        (metric, _) => stats::case_metric(metric, &case.time_us),
-    }
-}
-
-fn side((metric, ranking): (MetricName, Ranking), kernel: ContentHash, blocks: &[&Reading]) -> Result<Side, BadMicros> {
-    let mut figures: Vec<Vec<Micros>> = Vec::new();
-    let mut totals = Vec::new();
-    for block in blocks {
-        let cases: Vec<Micros> = block.cases.iter().map(|case| figure(metric, case)).collect::<Result<_, _>>()?;
-        totals.push(stats::over_cases(ranking, &cases)?);
-        figures.push(cases);
-    }
-    let ids = blocks.first().map(|block| block.cases.as_slice()).unwrap_or_default();
-    let cases = ids
-        .iter()
-        .enumerate()
-        .map(|(place, case)| {
-            let over: Vec<Micros> = figures.iter().filter_map(|cases| cases.get(place).copied()).collect();
-            Ok(CaseFigure { id: case.id.clone(), us: stats::over_blocks(&over)? })
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Side { kernel, us: stats::over_blocks(&totals)?, blocks: totals, cases })
 }
 
 #[cfg(test)]
@@ -167,5 +279,74 @@ mod tests {
         assert!(is_on(&cpu, &device("cpu (AMD EPYC)", None)));
         assert!(!is_on(&cpu, &device("cpu (AMD EPYC)", Some("9.0"))));
         assert!(!is_on(&cpu, &device("NVIDIA B200", None)));
+    }
+
+    fn block(role: Role, cases: &[(&str, f64)]) -> Reading {
+        let cases = cases.iter().map(|(id, us)| CaseResult {
+            id: (*id).to_owned(),
+            time_us: vec![Micros::new(*us).unwrap(); 5],
+            mean_us: None,
+        });
+        Reading { role, device: device("cpu (test)", None), cases: cases.collect() }
+    }
+
+    fn judged(incumbent: Option<ContentHash>, aim: Aim, blocks: Vec<Reading>) -> Outcome {
+        let roofline_us = Some(Micros::new(20.0).unwrap());
+        let yardstick = Yardstick { gpu: Gpu("cpu".to_owned()), metric: MetricName::MedianUs, roofline_us };
+        let texts = Texts { candidate: ContentHash::of(b"new"), incumbent };
+        let readings = Readings { expected: blocks.len(), blocks, ..Readings::default() };
+        judge(&yardstick, texts, &Rule { margin: 0.01, aim, most: 30 }, &readings)
+    }
+
+    /// Judges a final duel of twenty equal pairs.
+    fn twenty(pair: &[Reading; 2]) -> Outcome {
+        let blocks = pair.iter().cloned().cycle().take(40).collect();
+        judged(Some(ContentHash::of(b"old")), Aim::Confirm { level: stats::level(&[]) }, blocks)
+    }
+
+    fn duel(incumbent: &[(&str, f64)], candidate: &[(&str, f64)]) -> Outcome {
+        twenty(&[block(Role::Incumbent, incumbent), block(Role::Candidate, candidate)])
+    }
+
+    #[test]
+    fn a_case_that_got_slower_holds_a_better_whole_back() {
+        let before = [("small", 10.0), ("large", 100.0)];
+        let better = duel(&before, &[("small", 10.1), ("large", 80.0)]);
+        assert_eq!(better.comparison().unwrap().verdict, Verdict::Improved);
+        let found = duel(&before, &[("small", 10.5), ("large", 50.0)]).comparison().unwrap().clone();
+        assert_eq!(found.verdict, Verdict::NotImproved);
+        assert_eq!(found.setback.unwrap().of, "case small");
+    }
+
+    #[test]
+    fn a_kernel_that_is_faster_in_few_calls_and_slower_in_most_is_no_improvement() {
+        let mut pair = [block(Role::Incumbent, &[("c", 100.0)]), block(Role::Candidate, &[("c", 120.0)])];
+        pair[1].cases[0].time_us[..2].fill(Micros::new(50.0).unwrap());
+        let found = twenty(&pair).comparison().unwrap().clone();
+        assert!(found.ratio > 1.5, "{found:?}");
+        assert_eq!((found.verdict, found.setback.unwrap().of.as_str()), (Verdict::NotImproved, "median_us"));
+    }
+
+    #[test]
+    fn a_time_below_the_roofline_or_what_the_clock_can_tell_is_an_alarm() {
+        for (us, says) in
+            [(0.004, "less than the clock can tell"), (19.0, "less than the mission's roofline_us (20.00 µs)")]
+        {
+            match duel(&[("c", 100.0)], &[("c", us)]) {
+                Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message } => {
+                    assert!(message.contains(says), "{message}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_noise_of_a_baseline_and_of_a_duel_is_part_of_the_outcome() {
+        let alone: Vec<_> = (0..12).map(|i| block(Role::Candidate, &[("c", 100.0 + f64::from(i % 2))])).collect();
+        let Outcome::Measured { noise: Some(noise), .. } = judged(None, Aim::Screen, alone) else { panic!("no noise") };
+        assert!((noise - 1.4826 * 0.01_f64.ln_1p()).abs() < 1e-6, "{noise}");
+        let Outcome::Measured { noise, .. } = duel(&[("c", 100.0)], &[("c", 50.0)]) else { panic!("not measured") };
+        assert_eq!(noise, Some(0.0));
     }
 }

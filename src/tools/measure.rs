@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::judge::{Reading, Readings, Texts, Yardstick, judge};
+use super::judge::{Reading, Readings, Texts, Yardstick, judge, log_ratios};
 use crate::gate::{Checked, Gate};
-use crate::harness::{BlockResult, Failure, Harness, HarnessError, JobOutput, Part, Ran, Request};
+use crate::harness::{BlockResult, Failure, Harness, HarnessError, Job, JobOutput, Part, Ran, Request};
 use crate::protocol::{ContentHash, Effort, InfraFailure, KernelFailure, Outcome, Profile};
 use crate::runner::{Progress, Runner, RunnerError};
 use crate::sandbox::Protections;
+use crate::stats::Rule;
 
 /// The bench: what measures, where, and by which measure.
 pub struct Bench {
@@ -36,6 +37,8 @@ pub struct Order<'a> {
     pub incumbent: Option<&'a [u8]>,
     /// From which the inputs are derived: fresh for each measurement.
     pub seed: u64,
+    /// What decides the duel, and how long it may be.
+    pub rule: Rule,
 }
 
 impl Order<'_> {
@@ -80,7 +83,7 @@ pub enum MeasureError {
     },
 }
 
-/// Measures what `order` says.
+/// Measures what `order` says. A duel is a series of jobs: after each one the rule says how many pairs are still to be run.
 ///
 /// # Errors
 /// Only where repeating it cannot help; every other failure is an [`Outcome`].
@@ -89,73 +92,154 @@ pub async fn measure(
     order: Order<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Measured, MeasureError> {
-    let job = bench.harness.job(&Request {
-        gpu: &bench.yardstick.gpu,
-        profile: order.profile.as_str(),
-        effort: order.effort,
-        candidate: order.candidate,
-        incumbent: order.incumbent,
-        seed: order.seed,
-    })?;
     let begun = Instant::now();
+    let mut series = Series::new(bench, order);
+    // What the harness cannot measure at all need not be compiled.
+    let job = series.job(series.pairs())?;
     let compiled = match &bench.gate {
         None => None,
         Some(gate) => match gate.check(order.candidate).await {
-            Checked::Rejected(errors, ran) => return Ok(rejected(bench, order, errors, ran, begun)),
+            Checked::Rejected(errors, ran) => {
+                series.reject(errors, ran);
+                return Ok(series.measured(begun, None));
+            }
             Checked::Passed(told) => Some(told).filter(|told| !told.is_empty()),
             Checked::Aside(reason) => Some(reason).filter(|reason| !reason.is_empty()).map(not_looked),
         },
     };
-    let output = match bench.runner.run(&job, progress).await {
-        Ok(output) => output,
-        Err(RunnerError::Missing(message)) => {
-            return Err(MeasureError::Runner { runner: bench.runner.name().to_owned(), message });
-        }
-        Err(error @ RunnerError::NoRoom { .. }) => return Err(MeasureError::NoRoom(error)),
-        Err(RunnerError::TimedOut(message)) => {
-            return Ok(not_run(bench, order, Failure::Infra(InfraFailure::RunnerTimeout, message), begun));
-        }
-        Err(RunnerError::Failed(message)) => {
-            return Ok(not_run(bench, order, Failure::Infra(InfraFailure::Runner, message), begun));
-        }
-    };
-    let elapsed = begun.elapsed();
-    let readings = read_all(bench.harness.as_ref(), &output, job.blocks.len());
-    let outcome = judge(&bench.yardstick, order.texts(), &readings);
-    Ok(Measured { outcome, output, readings, elapsed, protections: bench.runner.protections(), compiled })
+    series.run(job, progress).await?;
+    Ok(series.measured(begun, compiled))
 }
 
-fn not_run(bench: &Bench, order: Order<'_>, failure: Failure, begun: Instant) -> Measured {
-    let readings = Readings { failure: Some(failure), ..Readings::default() };
-    let outcome = judge(&bench.yardstick, order.texts(), &readings);
-    let (output, elapsed) = (JobOutput::default(), begun.elapsed());
-    Measured { outcome, output, readings, elapsed, protections: None, compiled: None }
+/// The jobs of one measurement, one after the other.
+struct Series<'a> {
+    bench: &'a Bench,
+    order: Order<'a>,
+    output: JobOutput,
+    readings: Readings,
+    /// What kept the processes of the jobs from everything else; known once one has run.
+    protections: Option<Protections>,
 }
 
-/// A text that does not compile: no device is occupied for it.
-fn rejected(bench: &Bench, order: Order<'_>, message: String, ran: Ran, begun: Instant) -> Measured {
-    let failure = Failure::Kernel(KernelFailure::Compile, message);
-    Measured { output: JobOutput { ran: vec![ran] }, ..not_run(bench, order, failure, begun) }
+impl<'a> Series<'a> {
+    fn new(bench: &'a Bench, order: Order<'a>) -> Self {
+        let readings = Readings { ranking: bench.harness.ranking(), ..Readings::default() };
+        Self { bench, order, output: JobOutput::default(), readings, protections: None }
+    }
+
+    /// Runs `job`, and those that the rule wants after it, until a failure or until time is short.
+    async fn run(&mut self, mut job: Job, progress: &mut dyn FnMut(Progress)) -> Result<(), MeasureError> {
+        let begun = Instant::now();
+        let whole = self.time();
+        loop {
+            let job_begun = Instant::now();
+            job.timeout = whole.saturating_sub(begun.elapsed());
+            self.run_job(&job, progress).await?;
+            // What could not be judged after these pairs will not be after more.
+            if !matches!(self.outcome(), Outcome::Measured { .. }) || self.order.incumbent.is_none() {
+                return Ok(());
+            }
+            let pairs = self.pairs();
+            if pairs == 0 || whole.saturating_sub(begun.elapsed()) < job_begun.elapsed() {
+                return Ok(());
+            }
+            job = self.job(pairs)?;
+        }
+    }
+
+    /// Returns how many pairs to measure next, or blocks where there is one side.
+    fn pairs(&self) -> u32 {
+        match self.order.incumbent {
+            Some(_) => self.order.rule.next(&log_ratios(&self.readings)),
+            None => self.order.effort.pairs,
+        }
+    }
+
+    /// Returns the job of so many pairs more.
+    fn job(&self, pairs: u32) -> Result<Job, HarnessError> {
+        let Order { profile, effort, candidate, incumbent, seed, .. } = self.order;
+        self.bench.harness.job(&Request {
+            gpu: &self.bench.yardstick.gpu,
+            profile: profile.as_str(),
+            effort: &Effort { pairs, ..effort.clone() },
+            candidate,
+            incumbent,
+            seed,
+            first_pair: u32::try_from(self.readings.expected / 2).unwrap_or(u32::MAX),
+        })
+    }
+
+    async fn run_job(&mut self, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<(), MeasureError> {
+        let earlier = self.readings.expected;
+        let mut counted = |seen| {
+            progress(match seen {
+                Progress::Blocks { done, total } => Progress::Blocks { done: earlier + done, total: earlier + total },
+                other @ (Progress::WaitingForDevice | Progress::Building) => other,
+            });
+        };
+        match self.bench.runner.run(job, &mut counted).await {
+            Ok(output) => self.read(output, job.blocks.len()),
+            Err(RunnerError::Missing(message)) => {
+                return Err(MeasureError::Runner { runner: self.bench.runner.name().to_owned(), message });
+            }
+            Err(error @ RunnerError::NoRoom { .. }) => return Err(MeasureError::NoRoom(error)),
+            Err(RunnerError::TimedOut(message)) => self.fail(Failure::Infra(InfraFailure::RunnerTimeout, message)),
+            Err(RunnerError::Failed(message)) => self.fail(Failure::Infra(InfraFailure::Runner, message)),
+        }
+        Ok(())
+    }
+
+    /// Reads what the processes of a job left, up to the first failure.
+    fn read(&mut self, output: JobOutput, expected: usize) {
+        self.protections = self.bench.runner.protections();
+        self.readings.expected += expected;
+        for ran in &output.ran {
+            match (self.bench.harness.read(ran), ran.part) {
+                (Ok(Some(BlockResult { device, cases })), Part::Block(_)) => {
+                    self.readings.blocks.push(Reading { role: ran.role, device, cases });
+                }
+                (Ok(_), _) => {}
+                (Err(failure), _) => {
+                    self.fail(failure);
+                    break;
+                }
+            }
+        }
+        self.output.ran.extend(output.ran);
+    }
+
+    /// A text that does not compile: no device is occupied for it.
+    fn reject(&mut self, message: String, ran: Ran) {
+        self.output.ran.push(ran);
+        self.fail(Failure::Kernel(KernelFailure::Compile, message));
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.readings.failure = Some(failure);
+    }
+
+    fn outcome(&self) -> Outcome {
+        judge(&self.bench.yardstick, self.order.texts(), &self.order.rule, &self.readings)
+    }
+
+    /// Returns the time that the profile gives both sides together.
+    fn time(&self) -> Duration {
+        let sides = if self.order.incumbent.is_some() { 2 } else { 1 };
+        Duration::from_secs(u64::from(self.order.effort.timeout_seconds).saturating_mul(sides))
+    }
+
+    fn measured(self, begun: Instant, compiled: Option<String>) -> Measured {
+        Measured {
+            outcome: self.outcome(),
+            output: self.output,
+            readings: self.readings,
+            elapsed: begun.elapsed(),
+            protections: self.protections,
+            compiled,
+        }
+    }
 }
 
 fn not_looked(reason: String) -> String {
     format!("not compiled before the measurement: {reason}")
-}
-
-/// Reads what the processes left, up to the first failure.
-fn read_all(harness: &dyn Harness, output: &JobOutput, expected: usize) -> Readings {
-    let mut readings = Readings { expected, ranking: harness.ranking(), ..Readings::default() };
-    for ran in &output.ran {
-        match (harness.read(ran), ran.part) {
-            (Ok(Some(BlockResult { device, cases })), Part::Block(_)) => {
-                readings.blocks.push(Reading { role: ran.role, device, cases });
-            }
-            (Ok(_), _) => {}
-            (Err(failure), _) => {
-                readings.failure = Some(failure);
-                break;
-            }
-        }
-    }
-    readings
 }

@@ -96,6 +96,7 @@ fn started(baseline: ContentHash) -> RunStarted {
             gpu: Gpu("B200".to_owned()),
             budget: Budget { iterations: Some(50), wall_ms: Some(36_000_000), ..Budget::default() },
             min_improvement: 0.01,
+            roofline_us: None,
             forbidden: vec!["nsys".to_owned()],
             profiles: Profiles::default(),
             deploy: None,

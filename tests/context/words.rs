@@ -2,6 +2,7 @@
 
 use afterhours::model::{Answer, CallResult, Context, Ledgered, Limits, Message, Turn};
 use afterhours::protocol::{ArtifactRef, Figure, Headline, Micros, Phase, Problem, RawCall, RevertCause};
+use afterhours::stats::{Aim, NIGHT, Rule, compare};
 use serde_json::json;
 
 use crate::run::Run;
@@ -202,7 +203,8 @@ fn a_long_kernel_and_a_long_result_are_cut_with_a_hint() {
 fn a_target_that_the_last_duel_did_not_confirm_is_told_until_there_is_another_best() {
     let mut run = Run::new(KERNEL);
     let us = |us| Micros::new(us).unwrap();
-    let comparison = afterhours::stats::compare(&[us(812.0); 10], &[us(420.0); 10], 0.01);
+    let rule = Rule { margin: 0.01, aim: Aim::Estimate { level: NIGHT }, most: 10 };
+    let comparison = compare(&[us(812.0); 10], &[us(420.0); 10], &rule);
     run.state.headline = Some(Headline {
         kernel: run.state.incumbent,
         result: Some(Figure { us: us(420.0), incumbent_us: Some(us(812.0)), comparison }),

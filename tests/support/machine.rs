@@ -19,6 +19,7 @@ pub fn run_started(budget: Budget, target: Target) -> RunStarted {
             gpu: Gpu("cpu".to_owned()),
             budget,
             min_improvement: 0.01,
+            roofline_us: None,
             forbidden: Vec::new(),
             profiles: Profiles::default(),
             deploy: None,
@@ -238,7 +239,10 @@ fn outcome(spec: &MeasureSpec, world: World) -> Outcome {
                 high: ratio,
                 p_value: 0.001,
                 pairs: 10,
+                margin: 0.01,
+                setback: None,
             }),
+            noise: None,
         },
     }
 }

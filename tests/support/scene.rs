@@ -184,7 +184,8 @@ impl Scene {
 pub(crate) const BEGIN: [&str; 8] =
     ["run", "--mission", "mission.md", "--model", "replay:script.jsonl", "--run-id", RUN, "--json"];
 
-/// A mission of small duels, whose harness reads the journal, as no confined process can: four pairs leave a gain ambiguous, and the larger duel of eight settles it.
+/// A mission of small duels, whose harness reads the journal, as no confined process can. Four pairs cannot be won, so a final
+/// duel gets the ten or more that it takes.
 pub(crate) fn mission(kernel: &str, harness: &str, extra: &str) -> String {
     format!(
         "---\nkernel: {kernel}\nharness: {harness}\ngpu: cpu\ntarget_us: 50\nsandbox: unconfined\n\

@@ -103,7 +103,7 @@ mod tests {
                     comparison: crate::stats::compare(
                         &[Micros::new(99.0).unwrap(); 4],
                         &[Micros::new(100.0).unwrap(); 4],
-                        0.01,
+                        &crate::stats::Rule { margin: 0.01, aim: crate::stats::Aim::Screen, most: 4 },
                     ),
                 })
             }),

@@ -8,7 +8,7 @@ use super::kernel::Kernel;
 use super::player::Tuner;
 use crate::model::ModelError;
 use crate::protocol::*;
-use crate::stats::compare;
+use crate::stats::{compare, log_ratios, rule};
 
 /// What a setting costs in microseconds, or how it fails.
 pub(super) type Cost = dyn Fn(&[usize]) -> Result<f64, KernelFailure>;
@@ -39,6 +39,7 @@ fn terms() -> Terms {
         gpu: Gpu("cpu".to_owned()),
         budget: Budget::default(),
         min_improvement: 0.01,
+        roofline_us: None,
         forbidden: Vec::new(),
         profiles: Profiles::default(),
         deploy: None,
@@ -223,37 +224,39 @@ impl<'a> Bench<'a> {
     }
 
     fn outcome(&mut self, spec: &MeasureSpec) -> Outcome {
-        let pairs = match (spec.purpose, spec.size) {
+        let most = match (spec.purpose, spec.size) {
             (Purpose::Test, _) => 1,
-            (Purpose::Candidate, _) => 4,
-            (_, DuelSize::Normal) => 10,
-            (_, DuelSize::Larger) => 20,
+            (Purpose::Candidate, _) => 6,
+            (_, DuelSize::Normal) => 60,
+            (_, DuelSize::Larger) => 120,
         };
-        let candidate = match self.side(spec.candidate, pairs) {
-            Ok(side) => side,
-            Err(failure) => {
-                return Outcome::KernelFailed { failure, message: self.account.to_owned() };
+        let rule = rule(&self.state, spec.purpose, most);
+        let (mut candidate, mut incumbent) = (Vec::new(), Vec::new());
+        loop {
+            let more = if spec.incumbent.is_some() { rule.next(&log_ratios(&incumbent, &candidate)) } else { most };
+            match self.blocks(spec.candidate, more) {
+                Ok(blocks) => candidate.extend(blocks),
+                Err(failure) => return Outcome::KernelFailed { failure, message: self.account.to_owned() },
             }
-        };
-        let incumbent = spec.incumbent.map(|hash| self.side(hash, pairs).unwrap());
-        let comparison = incumbent
-            .as_ref()
-            .and_then(|side| compare(&side.blocks, &candidate.blocks, self.state.run.terms.min_improvement));
+            let Some(hash) = spec.incumbent else { break };
+            incumbent.extend(self.blocks(hash, more).unwrap());
+            if more == 0 {
+                break;
+            }
+        }
         let device = Device { name: "cpu".to_owned(), compute_capability: None };
-        Outcome::Measured { device, candidate, incumbent, comparison }
+        let comparison = compare(&incumbent, &candidate, &rule);
+        let incumbent = spec.incumbent.map(|hash| side(hash, incumbent));
+        Outcome::Measured { device, candidate: side(spec.candidate, candidate), incumbent, comparison, noise: None }
     }
 
-    fn side(&mut self, kernel: ContentHash, pairs: usize) -> Result<Side, KernelFailure> {
+    fn blocks(&mut self, kernel: ContentHash, count: u32) -> Result<Vec<Micros>, KernelFailure> {
         let us = (self.cost)(&Kernel::parse(self.texts[&kernel].clone()).point.0)?;
-        let mut blocks: Vec<Micros> = (0..pairs)
-            .map(|_| {
-                let error: f64 = (0..12).map(|_| self.dice.f64()).sum::<f64>() - 6.0;
-                Micros::new(us * (self.noise * error).exp()).unwrap()
-            })
-            .collect();
-        let shown = blocks.clone();
-        blocks.sort_by(|a, b| a.partial_cmp(b).unwrap());
-        Ok(Side { kernel, us: blocks[pairs / 2], blocks: shown, cases: Vec::new() })
+        let blocks = (0..count).map(|_| {
+            let error: f64 = (0..12).map(|_| self.dice.f64()).sum::<f64>() - 6.0;
+            Micros::new(us * (self.noise * error).exp()).unwrap()
+        });
+        Ok(blocks.collect())
     }
 
     pub(super) fn best(&self) -> Vec<usize> {
@@ -282,4 +285,10 @@ impl<'a> Bench<'a> {
         let distinct: HashSet<_> = self.proposals.iter().collect();
         distinct.len() == self.proposals.len() && !distinct.contains(&self.state.run.baseline)
     }
+}
+
+fn side(kernel: ContentHash, blocks: Vec<Micros>) -> Side {
+    let mut sorted = blocks.clone();
+    sorted.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    Side { kernel, us: sorted[sorted.len() / 2], blocks, cases: Vec::new() }
 }

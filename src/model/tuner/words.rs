@@ -31,7 +31,9 @@ pub(super) fn summary(change: &str, outcome: &Outcome) -> String {
 /// Returns what the figures say, before what they teach.
 pub(super) fn signals(state: &RunState, outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Measured { comparison: Some(found), .. } => place(found, state.run.terms.min_improvement),
+        Outcome::Measured { comparison: Some(found), .. } => {
+            place(found, found.margin.max(state.run.terms.min_improvement))
+        }
         Outcome::Measured { .. } => "correct; a smoke test does not compare speeds".to_owned(),
         Outcome::KernelFailed { failure, .. } => format!("the change does not pass ({failure})"),
         Outcome::InfraFailed { failure, .. } => format!("the change was not measured ({failure})"),
@@ -72,7 +74,16 @@ mod tests {
     use crate::protocol::{ContentHash, Device, KernelFailure, Micros, Side, Verdict};
 
     fn found(low: f64, ratio: f64, high: f64) -> Comparison {
-        Comparison { verdict: Verdict::Improved, ratio, low, high, p_value: 0.01, pairs: 10 }
+        Comparison {
+            verdict: Verdict::Improved,
+            ratio,
+            low,
+            high,
+            p_value: 0.01,
+            pairs: 10,
+            margin: 0.01,
+            setback: None,
+        }
     }
 
     #[test]
@@ -84,6 +95,7 @@ mod tests {
             candidate: side(8.0),
             incumbent: Some(side(10.0)),
             comparison: Some(found(1.2, 1.25, 1.3)),
+            noise: None,
         };
         assert_eq!(
             summary("set T from 1 to 2", &outcome),

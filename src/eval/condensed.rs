@@ -1,0 +1,127 @@
+//! A recorded measurement: of each block and case the two times that a decision follows from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::harness::{CaseResult, Role};
+use crate::protocol::{BadMicros, MetricName, Micros};
+use crate::stats::Ranking;
+use crate::tools::Readings;
+
+/// The time by which a case is compared, and the one that is shown, in microseconds.
+type Times = [Micros; 2];
+
+/// The blocks of a measurement, in their order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Condensed {
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub(super) ranking: Ranking,
+    cases: Vec<String>,
+    /// Block by block, case by case.
+    candidate: Vec<Vec<Times>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    incumbent: Vec<Vec<Times>>,
+}
+
+fn is_usual(ranking: &Ranking) -> bool {
+    *ranking == Ranking::default()
+}
+
+impl Condensed {
+    /// Condenses what the processes left.
+    pub(super) fn of(metric: MetricName, readings: &Readings) -> Result<Self, BadMicros> {
+        let side = |role| {
+            let blocks = readings.of(role).map(|block| {
+                block.cases.iter().map(|case| Ok([case.steady()?, case.shown(metric)?])).collect::<Result<_, _>>()
+            });
+            blocks.collect::<Result<Vec<Vec<Times>>, _>>()
+        };
+        let first = readings.blocks.first();
+        Ok(Self {
+            ranking: readings.ranking,
+            cases: first.into_iter().flat_map(|block| &block.cases).map(|case| case.id.clone()).collect(),
+            candidate: side(Role::Candidate)?,
+            incumbent: side(Role::Incumbent)?,
+        })
+    }
+
+    /// Checks what the format alone does not say.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.candidate.is_empty() || self.cases.is_empty() {
+            return Err("recorded: there is no block, or no case".to_owned());
+        }
+        if self.is_duel() && self.incumbent.len() != self.candidate.len() {
+            return Err("recorded: the sides have unequal numbers of blocks".to_owned());
+        }
+        if self.candidate.iter().chain(&self.incumbent).any(|block| block.len() != self.cases.len()) {
+            return Err("recorded: a block has another number of cases than `cases`".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_duel(&self) -> bool {
+        !self.incumbent.is_empty()
+    }
+
+    /// Returns a block's result; `None` behind the last.
+    pub(super) fn block(&self, role: Role, place: usize) -> Option<Vec<CaseResult>> {
+        let side = if role == Role::Candidate { &self.candidate } else { &self.incumbent };
+        let times = side.get(place)?;
+        Some(self.cases.iter().zip(times).map(|(id, times)| case(id, *times)).collect())
+    }
+}
+
+/// Makes calls of which the steady time and the metric are those again.
+fn case(id: &str, [steady, shown]: Times) -> CaseResult {
+    let upper = if shown.get() > steady.get() { shown } else { steady };
+    CaseResult { id: id.to_owned(), time_us: [vec![steady; 4], vec![upper; 6]].concat(), mean_us: Some(shown) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Device;
+    use crate::tools::Reading;
+
+    #[test]
+    fn what_is_condensed_is_compared_and_shown_as_before() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut us = |spread: f64| Micros::new(100.0 * (1.0 + spread * random.f64())).unwrap();
+        let case = |time_us: Vec<Micros>, mean_us| CaseResult { id: "c".to_owned(), time_us, mean_us };
+        let cases: Vec<CaseResult> = vec![
+            case((0..37).map(|_| us(0.5)).collect(), None),
+            case(vec![us(0.0)], None),
+            case((0..12).map(|_| us(0.2)).collect(), Some(us(0.1))),
+        ];
+        let device = Device { name: "cpu".to_owned(), compute_capability: None };
+        let blocks = [Role::Incumbent, Role::Candidate].map(|role| Reading {
+            role,
+            device: device.clone(),
+            cases: cases.clone(),
+        });
+        let readings = Readings { expected: 2, blocks: blocks.to_vec(), ..Readings::default() };
+        for metric in [MetricName::MedianUs, MetricName::MeanUs, MetricName::GmeanUs] {
+            let text = serde_json::to_string(&Condensed::of(metric, &readings).unwrap()).unwrap();
+            let condensed: Condensed = serde_json::from_str(&text).unwrap();
+            condensed.check().unwrap();
+            let again = condensed.block(Role::Candidate, 0).unwrap();
+            for (before, after) in cases.iter().zip(&again) {
+                assert_eq!(before.steady().unwrap(), after.steady().unwrap());
+                assert_eq!(before.shown(metric).unwrap(), after.shown(metric).unwrap());
+            }
+            assert_eq!(condensed.block(Role::Incumbent, 1), None);
+        }
+    }
+
+    #[test]
+    fn what_fits_no_measurement_is_refused() {
+        for text in [
+            r#"{"cases":[],"candidate":[[]]}"#,
+            r#"{"cases":["a"],"candidate":[]}"#,
+            r#"{"cases":["a"],"candidate":[[[1,1]]],"incumbent":[[[1,1]],[[1,1]]]}"#,
+            r#"{"cases":["a","b"],"candidate":[[[1,1]]]}"#,
+        ] {
+            serde_json::from_str::<Condensed>(text).unwrap().check().unwrap_err();
+        }
+    }
+}

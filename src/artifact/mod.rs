@@ -56,7 +56,7 @@ mod types;
 
 pub use error::{ArtifactError, ParseError};
 pub use name::{stamp, standalone_name};
-pub use parse::{body, parse};
+pub use parse::{body, parse, parse_around};
 pub use render::{render, render_analysis};
 pub use result::ResultObject;
 pub use store::{Written, append_analysis, append_analysis_at, read, write, write_result};

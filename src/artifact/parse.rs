@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use memchr::memmem;
 
 use super::error::ParseError;
 use super::render::is_extra_key;
@@ -19,6 +19,18 @@ use crate::protocol::{Analysis, Decision, Gpu, Profile};
 /// The first line that departs from the form. After a crash within an append that can be the last analysis;
 /// [`append_analysis_at`](super::append_analysis_at) mends it.
 pub fn parse(text: &str) -> Result<Artifact, ParseError> {
+    read(text, |json| serde_json::from_str(json).ok())
+}
+
+/// Reads an artifact like [`parse`], but for its result, whose text is returned as it stands: no JSON value as yet.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_around(text: &str) -> Result<Artifact<&str>, ParseError> {
+    read(text, Some)
+}
+
+fn read<'a, R>(text: &'a str, result: impl FnOnce(&'a str) -> Option<R>) -> Result<Artifact<R>, ParseError> {
     let mut reader = Reader { text, rest: text };
     reader.expect(TITLE)?;
     reader.expect("\n")?;
@@ -36,8 +48,7 @@ pub fn parse(text: &str) -> Result<Artifact, ParseError> {
     reader.expect("exit_code\n")?;
     let exit_code = reader.parsed("a number", |reader| reader.until("\n")?.parse().ok())?;
     reader.expect("\n## json_result\n```json\n")?;
-    let json = |reader: &mut Reader<'_>| serde_json::from_str::<Value>(reader.until("\n```\n")?).ok();
-    let json_result = reader.parsed("a JSON value", json)?;
+    let json_result = reader.parsed("a JSON value", |reader| result(reader.until("\n```\n")?))?;
     let mut analyses = Vec::new();
     while !reader.rest.is_empty() {
         analyses.push(analysis(&mut reader)?);
@@ -118,8 +129,9 @@ impl<'a> Reader<'a> {
 
     /// Returns what comes before the next `end`, and skips both.
     fn until(&mut self, end: &str) -> Option<&'a str> {
-        let (before, after) = self.rest.split_once(end)?;
-        self.rest = after;
+        // A result can be long, and the standard library's search is slow on it.
+        let (before, after) = self.rest.split_at_checked(memmem::find(self.rest.as_bytes(), end.as_bytes())?)?;
+        self.rest = after.strip_prefix(end)?;
         Some(before)
     }
 

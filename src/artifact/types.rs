@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::protocol::{Analysis, Gpu, Profile};
 
-/// One measurement, and what was said of it.
+/// One measurement, and what was said of it. Its result is a JSON value, or, where somebody else is to read that, its text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Artifact {
+pub struct Artifact<R = Value> {
     /// What was measured, where and how.
     pub header: Header,
     /// The kernel's unified diff against [`Header::git_hash`]; empty where there is none.
@@ -21,7 +21,7 @@ pub struct Artifact {
     /// Its exit code; 124 for a time-out.
     pub exit_code: i32,
     /// The runner's result object, the source of truth for metrics; see [`ResultObject`](super::ResultObject).
-    pub json_result: Value,
+    pub json_result: R,
     /// In the order in which they were appended.
     pub analyses: Vec<AnalysisEntry>,
 }

@@ -112,8 +112,7 @@ impl Tape {
     /// Returns the line by which a scenario comes to a measurement again, from the measurement's own record.
     fn measurement(&self, state: &RunState, outcome: &Outcome, artifact: &ArtifactRef) -> Result<Value, String> {
         let path = self.run.join(&artifact.path).with_extension("json");
-        let text = std::fs::read(&path).map_err(|error| format!("its `.json` cannot be read: {error}"))?;
-        let result = serde_json::from_slice(&text).map_err(|error| format!("its `.json` is no JSON: {error}"))?;
+        let result = std::fs::read_to_string(&path).map_err(|error| format!("its `.json` cannot be read: {error}"))?;
         let Recorded { outcome: recorded, effort, readings } = Recorded::read(&result)?;
         if recorded != *outcome {
             return Err("its `.json` has another outcome than the journal; `agent replay` says more".to_owned());

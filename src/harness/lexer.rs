@@ -20,14 +20,17 @@ pub(super) enum Comments {
     Python,
 }
 
-/// Returns the tokens of `source`, each with the line it begins on, counted from 0. What is not closed goes on to the end.
-pub(super) fn tokens(source: &str, comments: Comments) -> Vec<(usize, Token<'_>)> {
+/// Returns the tokens of `source` up to the first that begins behind the line `last`, each with the line it begins on, counted
+/// from 0. What is not closed goes on to the end.
+pub(super) fn tokens(source: &str, comments: Comments, last: usize) -> Vec<(usize, Token<'_>)> {
     let (mut rest, mut line, mut found) = (source, 0, Vec::new());
-    while let Some(first) = rest.chars().next() {
+    while let Some(first) = rest.chars().next().filter(|_| found.last().is_none_or(|(line, _)| *line <= last)) {
         let (token, length) = next(rest, first, comments);
-        found.extend(token.map(|token| (line, token)));
         let (passed, left) = rest.split_at(length);
-        line += passed.matches('\n').count();
+        found.extend(token.map(|token| (line, token)));
+        if !matches!(token, Some(Token::Word(_) | Token::Mark(_))) {
+            line += passed.bytes().filter(|byte| *byte == b'\n').count();
+        }
         rest = left;
     }
     found
@@ -48,7 +51,7 @@ fn next(rest: &str, first: char, comments: Comments) -> (Option<Token<'_>>, usiz
             let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
             (rest.get(..length).map(Token::Word), length)
         }
-        (c, _) if c.is_whitespace() => (None, c.len_utf8()),
+        (c, _) if c.is_whitespace() => (None, rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len())),
         (c, _) => (Some(Token::Mark(c)), c.len_utf8()),
     }
 }
@@ -81,7 +84,7 @@ mod tests {
 
     #[test]
     fn comments_are_left_out_and_lines_are_counted() {
-        let found = tokens("a /* b\n c */ d // e\nf(\"g\\\"\", 'h')", Comments::C);
+        let found = tokens("a /* b\n c */ d // e\nf(\"g\\\"\", 'h')", Comments::C, 2);
         let expected = [
             (0, Token::Word("a")),
             (1, Token::Word("d")),
@@ -96,8 +99,14 @@ mod tests {
     }
 
     #[test]
+    fn the_token_behind_the_last_line_is_the_last() {
+        let found = tokens("a\nb\n\n/*\n*/ (c\n", Comments::C, 1);
+        assert_eq!(found, [(0, Token::Word("a")), (1, Token::Word("b")), (4, Token::Mark('('))]);
+    }
+
+    #[test]
     fn pythons_long_texts_go_over_lines() {
-        let found = tokens("x = '''a\n'b' # c''' # d\ny", Comments::Python);
+        let found = tokens("x = '''a\n'b' # c''' # d\ny", Comments::Python, 9);
         let expected =
             [(0, Token::Word("x")), (0, Token::Mark('=')), (0, Token::Text("a\n'b' # c")), (2, Token::Word("y"))];
         assert_eq!(found, expected);
@@ -107,7 +116,7 @@ mod tests {
     fn what_is_not_closed_ends_somewhere() {
         for text in ["\"", "'''", "/*", "//", "\"\\", "'a\nb", "µ'µ", "'''µ", "#"] {
             for comments in [Comments::C, Comments::Python] {
-                tokens(text, comments);
+                tokens(text, comments, 0);
             }
         }
     }

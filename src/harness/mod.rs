@@ -12,9 +12,11 @@ mod gpumode;
 pub mod native;
 mod lexer;
 mod wires;
+mod added;
 mod tripwire;
 mod open;
 
+pub use added::added_lines;
 pub use api::*;
 pub use job::*;
 pub use open::open;

@@ -6,8 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use similar::{ChangeTag, TextDiff};
-
+use super::added::added_lines;
 use super::lexer::{Comments, Token, tokens};
 use super::wires::{Act, C, Form, PYTHON, TEXTS, Wire};
 
@@ -46,11 +45,7 @@ pub struct Tripped {
 ///
 /// Comments trip nothing. The whole text is read for them, so that an added line may lie in the middle of one.
 pub fn tripped(language: Language, before: &str, after: &str) -> Vec<Tripped> {
-    let added: BTreeSet<usize> = TextDiff::from_lines(before, after)
-        .iter_all_changes()
-        .filter(|change| change.tag() == ChangeTag::Insert)
-        .filter_map(|change| change.new_index())
-        .collect();
+    let added: BTreeSet<usize> = added_lines(before, after).into_keys().collect();
     let mut found = BTreeSet::new();
     match language {
         Language::C => in_c(after, &added, &mut found),
@@ -60,7 +55,8 @@ pub fn tripped(language: Language, before: &str, after: &str) -> Vec<Tripped> {
 }
 
 fn in_c(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
-    let tokens = tokens(text, Comments::C);
+    let Some(last) = added.last() else { return };
+    let tokens = tokens(text, Comments::C, *last);
     find(C, &tokens, added, found);
     for (line, token) in &tokens {
         if let Token::Text(text) = token
@@ -73,7 +69,8 @@ fn in_c(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
 }
 
 fn in_python(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
-    let tokens = tokens(text, Comments::Python);
+    let Some(last) = added.last() else { return };
+    let tokens = tokens(text, Comments::Python, *last);
     find(PYTHON, &tokens, added, found);
     for (line, token) in &tokens {
         let Token::Text(text) = token else { continue };
@@ -182,6 +179,14 @@ mod tests {
         let after = "/*\n * A kernel.\n * It calls fork() never.\n */\n#include <unistd.h>\nvoid f(void) {}\n";
         assert_eq!(tripped(Language::C, before, after), []);
         assert!(refused(Language::C, before));
+    }
+
+    #[test]
+    fn a_bare_carriage_return_hides_no_line_after_it() {
+        let before = "// a\r// b\r// c\nfloat x;\n";
+        let after = format!("{before}int y = fork();\n");
+        let tripped = tripped(Language::C, before, &after);
+        assert_eq!(tripped.iter().map(|tripped| tripped.name).collect::<Vec<_>>(), ["processes"]);
     }
 
     #[test]

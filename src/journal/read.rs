@@ -15,7 +15,7 @@ pub const FILE: &str = "journal.jsonl";
 const BUFFER: usize = 256 << 10;
 
 /// What a journal held when it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Opened {
     /// Its events.
     pub records: u64,

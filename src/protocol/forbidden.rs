@@ -63,7 +63,16 @@ impl Forbidden {
 
 /// Keeps letters and digits alone, in lower case.
 fn squeeze(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    let mut squeezed = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Nearly every character is one of these, and its lower case needs no table.
+        if c.is_ascii_alphanumeric() {
+            squeezed.push(c.to_ascii_lowercase());
+        } else if c.is_alphanumeric() {
+            squeezed.extend(c.to_lowercase());
+        }
+    }
+    squeezed
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::ahead::{self, Entry};
 use super::divergence::{Disagreement, Divergence, name};
+use super::evidence::{Evidence, Filed};
 use super::replayed::Replayed;
-use super::shelf::{Filed, Shelf};
+use super::shelf::Shelf;
 use super::step::{is_of_the_world, step_of};
-use crate::journal::{self, JournalError, Record};
+use crate::journal::{JournalError, Record};
 use crate::protocol::{ContentHash, Event, Forbidden, Pending, RunStarted, RunState, Step, Terms};
 use crate::session::{SessionError, recorded_mission};
 use crate::workspace::Workspace;
@@ -21,8 +23,8 @@ use crate::workspace::Workspace;
 /// divergence.
 pub fn replay(folder: &Path) -> Result<Replayed, SessionError> {
     let mut audit: Option<(Audit, RunState)> = None;
-    let read = journal::read(folder, |record| match &mut audit {
-        Some((audit, state)) => audit.take(state, &record),
+    let read = ahead::read(folder, |Entry { record, evidence }| match &mut audit {
+        Some((audit, state)) => audit.take(state, &record, evidence),
         None => {
             let state = RunState::start(record.time, &record.event)
                 .map_err(|source| End::Error(SessionError::NoStart { folder: folder.to_owned(), source }))?;
@@ -41,11 +43,7 @@ pub fn replay(folder: &Path) -> Result<Replayed, SessionError> {
         }),
         Err(End::Error(error)) => return Err(error),
     };
-    let (mut found, reading) = match audit {
-        Some((audit, state)) => (audit.found(&state), audit.shelf.reading),
-        None => (Replayed::default(), std::time::Duration::ZERO),
-    };
-    found.reading = reading;
+    let mut found = audit.map_or_else(Replayed::default, |(audit, state)| audit.found(&state));
     match ended {
         Ok(torn_bytes) => found.torn_bytes = torn_bytes,
         Err(divergence) => found.divergence = Some(divergence),
@@ -75,7 +73,7 @@ pub(super) struct Audit {
     /// The artifact of the last measurement.
     pub(super) filed: Option<Filed>,
     pub(super) found: Replayed,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     workspace: Option<Workspace>,
 }
 
@@ -119,9 +117,14 @@ impl Audit {
     }
 
     /// Takes the next event.
-    fn take(&mut self, state: &mut RunState, record: &Record<Event>) -> Result<(), End> {
+    fn take(
+        &mut self,
+        state: &mut RunState,
+        record: &Record<Event>,
+        evidence: Option<Result<Box<Evidence>, Disagreement>>,
+    ) -> Result<(), End> {
         let Record { time, event, .. } = record;
-        let checked = self.check(state, *time, event);
+        let checked = self.check(state, *time, event, evidence);
         checked.map_err(|disagreement| self.diverge(record, disagreement))?;
         state
             .apply(*time, event)
@@ -130,7 +133,13 @@ impl Audit {
         Ok(())
     }
 
-    fn check(&mut self, state: &RunState, time: Timestamp, event: &Event) -> Result<(), Disagreement> {
+    fn check(
+        &mut self,
+        state: &RunState,
+        time: Timestamp,
+        event: &Event,
+        evidence: Option<Result<Box<Evidence>, Disagreement>>,
+    ) -> Result<(), Disagreement> {
         if is_of_the_world(event) {
             return Ok(());
         }
@@ -139,7 +148,7 @@ impl Audit {
             self.call(state, raw, event)?;
         }
         match event {
-            Event::MeasureFinished { outcome, artifact, .. } => self.measurement(state, outcome, artifact),
+            Event::MeasureFinished { outcome, artifact, .. } => self.measurement(state, outcome, artifact, evidence),
             Event::AnalysisStarted { artifact, length, .. } => self.analysis_started(artifact, *length),
             Event::AnalysisFinished { artifact, .. } => self.analysis_finished(state, artifact),
             Event::CommitFinished { sha } => self.commit(state, sha),

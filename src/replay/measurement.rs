@@ -2,9 +2,9 @@
 
 use super::audit::Audit;
 use super::divergence::Disagreement;
-use super::shelf::Filed;
+use super::evidence::{Evidence, Filed};
 use crate::artifact::{AnalysisEntry, render_analysis};
-use crate::protocol::{ArtifactRef, ContentHash, MeasureSpec, Outcome, Pending, RunState, artifact_path};
+use crate::protocol::{ArtifactRef, MeasureSpec, Outcome, Pending, RunState, artifact_path};
 use crate::stats::{self, Rule};
 use crate::tools::{Readings, Recorded, Texts, Yardstick, judge, log_ratios};
 
@@ -15,6 +15,7 @@ impl Audit {
         state: &RunState,
         outcome: &Outcome,
         artifact: &ArtifactRef,
+        evidence: Option<Result<Box<Evidence>, Disagreement>>,
     ) -> Result<(), Disagreement> {
         let Some(Pending::Measure(spec)) = &state.pending else { return Ok(()) };
         self.all_told()?;
@@ -22,10 +23,11 @@ impl Audit {
         if path != artifact.path {
             return Err(Disagreement::new(format!("the artifact is {}", artifact.path), format!("it is {path}")));
         }
-        let (filed, result) = self.shelf.artifact(artifact)?;
+        let evidence = evidence.unwrap_or_else(|| Evidence::fetch(&self.folder, artifact))?;
+        let Evidence { filed, recorded } = *evidence;
         self.filed = Some(filed);
-        let recorded = Recorded::read(&result)
-            .map_err(|error| Disagreement::new(format!("{path} is the record of a measurement"), error))?;
+        let recorded =
+            recorded.map_err(|error| Disagreement::new(format!("{path} is the record of a measurement"), error))?;
         judged_again(state, spec, outcome, &recorded)?;
         self.found.verdicts += 1;
         Ok(())
@@ -46,17 +48,17 @@ impl Audit {
         let Some(Pending::Analysis { timestamp, analysis, .. }) = &state.pending else { return Ok(()) };
         let Some(filed) = self.filed.as_mut().filter(|filed| filed.path == artifact.path) else { return Ok(()) };
         let entry = AnalysisEntry { timestamp_utc: *timestamp, analysis: analysis.clone() };
-        let body = filed.text.get(..filed.told).unwrap_or_default();
-        let whole = format!("{body}{}", render_analysis(&entry));
-        let made = ContentHash::of(whole.as_bytes());
+        let section = render_analysis(&entry);
+        filed.hashing.update(section.as_bytes());
+        let made = filed.hashing.hash();
         let journal = || format!("with its analysis {} hashes to {}", artifact.path, artifact.hash);
         if made != artifact.hash {
             return Err(Disagreement::new(journal(), format!("it hashes to {made}")));
         }
-        if !filed.text.starts_with(&whole) {
+        if !filed.text.get(filed.told..).is_some_and(|rest| rest.starts_with(&section)) {
             return Err(Disagreement::new(journal(), "the file has another analysis: somebody edited it"));
         }
-        filed.told = whole.len();
+        filed.told += section.len();
         self.found.analyses += 1;
         Ok(())
     }

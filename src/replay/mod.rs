@@ -7,9 +7,11 @@
 //!
 //! What no evidence can tell is taken from the journal: what the model said, when, and what a `read-file` found.
 
+mod ahead;
 mod audit;
 mod call;
 mod divergence;
+mod evidence;
 mod measurement;
 mod replayed;
 mod shelf;

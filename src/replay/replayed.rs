@@ -1,7 +1,6 @@
 //! What a replay came to.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -38,9 +37,6 @@ pub struct Replayed {
     pub stop_reason: Option<String>,
     /// The first point at which today's code says something else.
     pub divergence: Option<Divergence>,
-    /// The part of the time that went into reading artifacts and texts from the disk.
-    #[serde(skip)]
-    pub reading: Duration,
 }
 
 impl Replayed {

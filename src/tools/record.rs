@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::judge::Readings;
+use super::judge::{Reading, Readings};
 use super::measure::{Measured, Order};
 use crate::artifact::{self, Artifact, ArtifactError, Header, Mode, ResultObject, Written};
-use crate::harness::{self, Exit, Language};
+use crate::harness::{self, Exit, Failure, Language};
 use crate::protocol::{ContentHash, Effort, Gpu, Outcome};
+use crate::stats::Ranking;
 use crate::workspace::{Workspace, WorkspaceError};
 
 /// The most of all processes' standard output, and of their standard error, that an artifact holds, in bytes.
@@ -182,24 +183,47 @@ struct Ours<'a> {
 
 /// What a result object says of its measurement: enough to judge it again.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "Keys")]
 pub struct Recorded {
     /// What came of it.
     pub outcome: Outcome,
     /// How thoroughly it was measured.
     pub effort: Effort,
     /// What its processes left.
-    #[serde(flatten)]
     pub readings: Readings,
 }
 
+/// The keys of a [`Recorded`] as they stand. A flattened struct would be read by way of a copy of every time in it.
+#[derive(Deserialize)]
+struct Keys {
+    outcome: Outcome,
+    effort: Effort,
+    expected_blocks: usize,
+    #[serde(default)]
+    ranking: Ranking,
+    blocks: Vec<Reading>,
+    failure: Option<Failure>,
+}
+
+impl From<Keys> for Recorded {
+    fn from(keys: Keys) -> Self {
+        let Keys { outcome, effort, expected_blocks: expected, ranking, blocks, failure } = keys;
+        Self { outcome, effort, readings: Readings { expected, ranking, blocks, failure } }
+    }
+}
+
 impl Recorded {
-    /// Reads a result object.
+    /// Reads the text of a result object.
     ///
     /// # Errors
     /// Where it has no such record: the original's have none, and neither have those of this program's earliest versions.
-    pub fn read(result: &Value) -> Result<Self, String> {
-        let ours = result.get("afterhours").ok_or("the result has no key `afterhours`")?;
-        Self::deserialize(ours).map_err(|error| format!("the result's key `afterhours`: {error}"))
+    pub fn read(result: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Whole {
+            afterhours: Option<Recorded>,
+        }
+        let whole: Whole = serde_json::from_str(result).map_err(|error| format!("the result: {error}"))?;
+        whole.afterhours.ok_or_else(|| "the result has no key `afterhours`".to_owned())
     }
 }
 

@@ -115,6 +115,9 @@ pub trait Context {
 
     /// Makes the next request smaller than the last one, which was too long. Returns whether it can be.
     fn shrink(&mut self) -> bool;
+
+    /// Makes the next request anew, without the conversation: an endpoint has failed at it again and again.
+    fn renew(&mut self);
 }
 
 /// The future of a model's answer, on the session's single thread.

@@ -41,13 +41,16 @@ pub struct Sent {
     pub kept: usize,
     /// The messages behind those.
     pub messages: Vec<Message>,
+    /// Whether it was made anew because the endpoint had failed at the conversation again and again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renewed: bool,
 }
 
 impl Sent {
     /// Returns the difference of `request` from `before`.
     pub fn between(before: &[Message], request: &[Message]) -> Self {
         let kept = before.iter().zip(request).take_while(|(before, now)| before == now).count();
-        Self { kept, messages: request.iter().skip(kept).cloned().collect() }
+        Self { kept, messages: request.iter().skip(kept).cloned().collect(), renewed: false }
     }
 
     /// Turns the request `before` into this one. Where `before` is not what it was, so much of it as there is is kept.
@@ -72,6 +75,9 @@ mod tests {
             sent.apply(&mut found);
             assert_eq!(found, pair[1]);
         }
-        assert_eq!(Sent::between(&requests[0], &requests[1]), Sent { kept: 1, messages: vec![user("b")] });
+        assert_eq!(
+            Sent::between(&requests[0], &requests[1]),
+            Sent { kept: 1, messages: vec![user("b")], renewed: false }
+        );
     }
 }

@@ -54,6 +54,10 @@ impl Rehearsal {
         sent.apply(&mut self.recorded);
         let wanted = words(&self.recorded);
         let mut request = self.context.request(&view)?;
+        if sent.renewed {
+            self.context.renew();
+            request = self.context.request(&view)?;
+        }
         // Where the endpoint found a request too long, the recorded one is a smaller one.
         while words(&request) != wanted && self.context.shrink() {
             request = self.context.request(&view)?;
@@ -192,6 +196,10 @@ mod tests {
         fn shrink(&mut self) -> bool {
             std::mem::take(&mut self.long)
         }
+
+        fn renew(&mut self) {
+            self.word = "anew";
+        }
     }
 
     fn rehearsal(word: &'static str, long: bool) -> Rehearsal {
@@ -209,7 +217,7 @@ mod tests {
     fn sent(kept: usize, texts: &[&str]) -> Sent {
         let user = |text: &&str| Message::User { text: (*text).to_owned() };
         let system = (kept == 0).then(|| Message::System { text: "rules".to_owned() });
-        Sent { kept, messages: system.into_iter().chain(texts.iter().map(user)).collect() }
+        Sent { kept, messages: system.into_iter().chain(texts.iter().map(user)).collect(), renewed: false }
     }
 
     #[test]

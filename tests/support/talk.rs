@@ -56,4 +56,8 @@ impl Context for Talk {
         self.tail.extend(last);
         could
     }
+
+    fn renew(&mut self) {
+        self.shrink();
+    }
 }

@@ -157,6 +157,10 @@ impl Context for Ledgered {
         self.ceiling = Some(self.tokens / 10 * 9);
         true
     }
+
+    fn renew(&mut self) {
+        self.plan = Plan::Restart;
+    }
 }
 
 /// Returns about how many tokens a message is, its frame included.

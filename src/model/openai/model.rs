@@ -14,6 +14,14 @@ use crate::protocol::{Answerer, FaultKind};
 /// After so many faults of one model within a turn, the next one is asked.
 const FAULTS_EACH: u32 = 3;
 
+/// Tells whether the conversation itself may be what the endpoint fails at: it did answer, or began to.
+fn may_blame_words(kind: FaultKind) -> bool {
+    match kind {
+        FaultKind::Server | FaultKind::CutOff | FaultKind::Stalled | FaultKind::TimedOut | FaultKind::Garbled => true,
+        FaultKind::RateLimited | FaultKind::Unreachable | FaultKind::TooLong | FaultKind::Denied => false,
+    }
+}
+
 /// A language model behind an OpenAI-compatible endpoint, with those that are asked in its place.
 pub struct OpenAi {
     endpoints: Vec<Endpoint>,
@@ -21,6 +29,10 @@ pub struct OpenAi {
     context: Box<dyn Context>,
     /// The request of the exchange before.
     before: Vec<Message>,
+    /// Faults of this turn for which the conversation may be to blame.
+    failed: u32,
+    /// Whether this turn's request was made anew for their sake.
+    renewed: bool,
 }
 
 impl fmt::Debug for OpenAi {
@@ -38,7 +50,7 @@ impl OpenAi {
     /// Where no HTTP client can be made.
     pub fn open(settings: &Settings, tools: Vec<Value>, context: Box<dyn Context>) -> Result<Self, OpenAiError> {
         let endpoints = settings.all().cloned().map(Endpoint::open).collect::<Result<_, _>>()?;
-        Ok(Self { endpoints, tools, context, before: Vec::new() })
+        Ok(Self { endpoints, tools, context, before: Vec::new(), failed: 0, renewed: false })
     }
 
     async fn ask(&mut self, view: View<'_>) -> Result<Turn, ModelError> {
@@ -58,7 +70,9 @@ impl OpenAi {
             Ok(mut turn) => {
                 endpoint.refusals = 0;
                 turn.by = is_one_of_several.then_some(Answerer::Model(model));
-                turn.sent = Some(Sent::between(&self.before, &messages));
+                let renewed = std::mem::take(&mut self.renewed);
+                turn.sent = Some(Sent { renewed, ..Sent::between(&self.before, &messages) });
+                self.failed = 0;
                 self.before = messages;
                 self.context.answered(&turn);
                 Ok(turn)
@@ -71,7 +85,16 @@ impl OpenAi {
                     "{model}: {message}; the request cannot be made smaller: use a model or a server with a longer context"
                 )))
             }
-            Err(Trouble::Fault { kind, message, retry_after_ms }) => Err(fault(kind, message, retry_after_ms)),
+            Err(Trouble::Fault { kind, message, retry_after_ms }) => {
+                self.failed += u32::from(may_blame_words(kind));
+                // Each model has had its chances with these words: the same ones once more would only fail all night.
+                let round = FAULTS_EACH * u32::try_from(others + 1).unwrap_or(u32::MAX);
+                if may_blame_words(kind) && self.failed.is_multiple_of(round) {
+                    self.context.renew();
+                    self.renewed = true;
+                }
+                Err(fault(kind, message, retry_after_ms))
+            }
             Err(Trouble::Refused { what, message }) => {
                 if endpoint.refused(what, &message) {
                     Err(fault(FaultKind::Garbled, message, None))

@@ -106,7 +106,9 @@ pub async fn measure(
             Checked::Aside(reason) => Some(reason).filter(|reason| !reason.is_empty()).map(not_looked),
         },
     };
-    let output = match bench.runner.run(&job, progress).await {
+    let ran = bench.runner.run(&job, progress).await;
+    bench.runner.release().await;
+    let output = match ran {
         Ok(output) => output,
         Err(RunnerError::Missing(message)) => {
             return Err(MeasureError::Runner { runner: bench.runner.name().to_owned(), message });

@@ -1,9 +1,14 @@
 //! An allocation: waited for, held, given back.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::{Instant, sleep_until};
 
 use super::command::{Tied, cancel};
@@ -19,6 +24,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// The longest time between two looks.
 const SELDOM: Duration = Duration::from_secs(60);
 
+/// How much of what `salloc` tells is read, in bytes.
+const MOST_TOLD: u64 = 16 << 10;
+
 /// An allocation that is held. Dropping it gives it back, and so does the death of this process.
 #[derive(Debug)]
 pub(super) struct Allocation {
@@ -26,14 +34,6 @@ pub(super) struct Allocation {
     salloc: Tied,
     /// Its end is the end of what holds the allocation.
     stdin: Option<ChildStdin>,
-    /// Read no more, and kept: whoever writes into a pipe that nobody holds is killed.
-    _streams: Streams,
-}
-
-#[derive(Debug)]
-struct Streams {
-    stdout: Lines<BufReader<ChildStdout>>,
-    stderr: Lines<BufReader<ChildStderr>>,
 }
 
 impl Allocation {
@@ -43,15 +43,12 @@ impl Allocation {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, RunnerError> {
         progress(Progress::WaitingForDevice);
-        let mut salloc = Tied::start("salloc", &request.salloc(is_set))?;
-        let Some((stdin, stdout, stderr)) = salloc.streams() else {
-            return Err(RunnerError::Failed("salloc was started without its streams".to_owned()));
-        };
-        let streams = Streams { stdout: BufReader::new(stdout).lines(), stderr: BufReader::new(stderr).lines() };
-        let mut queue = Queue { salloc, streams, said: String::new(), pending: None };
+        let told = Told::new().map_err(unheard)?;
+        let mut salloc = Tied::start("salloc", &request.salloc(is_set), told.writer().map_err(unheard)?)?;
+        let (stdin, stdout) = salloc.pipes()?;
+        let mut queue = Queue { salloc, stdout: BufReader::new(stdout).lines(), told };
         let id = queue.grant().await?;
-        let Queue { salloc, streams, .. } = queue;
-        Ok(Self { id, salloc, stdin: Some(stdin), _streams: streams })
+        Ok(Self { id, salloc: queue.salloc, stdin: Some(stdin) })
     }
 
     /// Returns the number of the job in the cluster.
@@ -80,14 +77,43 @@ impl Drop for Allocation {
     }
 }
 
+fn unheard(error: io::Error) -> RunnerError {
+    RunnerError::Failed(format!("no file in memory for what salloc tells: {error}"))
+}
+
+/// What `salloc` tells, in a file in memory: a pipe would break with this process, and kill `salloc` before it has given back
+/// what it holds.
+struct Told(File);
+
+impl Told {
+    fn new() -> io::Result<Self> {
+        Ok(Self(File::from(memfd_create("salloc", MemfdFlags::CLOEXEC)?)))
+    }
+
+    fn writer(&self) -> io::Result<Stdio> {
+        self.0.try_clone().map(Stdio::from)
+    }
+
+    /// Returns what it told so far.
+    fn text(&self) -> String {
+        // Read from the start, without moving the place at which the writer goes on.
+        let length = self.0.metadata().map_or(0, |file| file.len().min(MOST_TOLD));
+        let mut text = vec![0; usize::try_from(length).unwrap_or_default()];
+        let read = self.0.read_at(&mut text, 0).unwrap_or_default();
+        String::from_utf8_lossy(text.get(..read).unwrap_or_default()).into_owned()
+    }
+
+    /// Returns the number of the job that waits, once there is one.
+    fn pending(&self) -> Option<u32> {
+        self.text().lines().find_map(pending)
+    }
+}
+
 /// A `salloc` that has not got its allocation yet.
 struct Queue {
     salloc: Tied,
-    streams: Streams,
-    /// What it told.
-    said: String,
-    /// The job's number, once there is a job.
-    pending: Option<u32>,
+    stdout: Lines<BufReader<ChildStdout>>,
+    told: Told,
 }
 
 impl Queue {
@@ -97,11 +123,13 @@ impl Queue {
         let mut reason = String::new();
         loop {
             tokio::select! {
-                line = self.streams.stdout.next_line() => return match line.ok().flatten().and_then(|id| id.trim().parse().ok()) {
-                    Some(id) => Ok(id),
-                    None => Err(self.refused().await),
-                },
-                Ok(Some(line)) = self.streams.stderr.next_line() => self.note(&line),
+                line = self.stdout.next_line() => {
+                    let id = line.ok().flatten().and_then(|id| id.trim().parse().ok());
+                    return match id {
+                        Some(id) => Ok(id),
+                        None => Err(self.refused().await),
+                    };
+                }
                 () = sleep_until(look) => {
                     pause = SELDOM.min(pause * 2);
                     look = Instant::now() + pause;
@@ -111,17 +139,9 @@ impl Queue {
         }
     }
 
-    fn note(&mut self, line: &str) {
-        self.pending = self.pending.or_else(|| pending(line));
-        if self.said.len() < 4096 {
-            self.said.push_str(line);
-            self.said.push('\n');
-        }
-    }
-
     /// Looks at why the job waits, and waits no longer for what will never be.
-    async fn look(&mut self, before: &mut String) -> Result<(), RunnerError> {
-        let Some(id) = self.pending else { return Ok(()) };
+    async fn look(&self, before: &mut String) -> Result<(), RunnerError> {
+        let Some(id) = self.told.pending() else { return Ok(()) };
         // Where the cluster gives no answer now, it may later.
         let Ok(Some(info)) = JobInfo::of(id).await else { return Ok(()) };
         if info.is_hopeless() {
@@ -136,13 +156,10 @@ impl Queue {
 
     /// Says why `salloc` ended without an allocation.
     async fn refused(&mut self) -> RunnerError {
-        while let Ok(Some(line)) = self.streams.stderr.next_line().await {
-            self.note(&line);
-        }
         self.salloc.leave().await;
-        match self.pending {
-            Some(id) => lost::while_waiting(id, JobInfo::of(id).await.ok().flatten().as_ref(), &self.said),
-            None => lost::refused(&self.said),
+        match self.told.pending() {
+            Some(id) => lost::while_waiting(id, JobInfo::of(id).await.ok().flatten().as_ref(), &self.told.text()),
+            None => lost::refused(&self.told.text()),
         }
     }
 }

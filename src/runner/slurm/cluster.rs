@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -146,10 +147,8 @@ impl Slurm {
     }
 
     async fn talk(&self, id: u32, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Talk, RunnerError> {
-        let mut srun = Tied::start("srun", &self.request(&job.gpu).srun(id, &self.agent))?;
-        let Some((stdin, stdout, stderr)) = srun.streams() else {
-            return Err(RunnerError::Failed("srun was started without its streams".to_owned()));
-        };
+        let mut srun = Tied::start("srun", &self.request(&job.gpu).srun(id, &self.agent), Stdio::piped())?;
+        let ((stdin, stdout), stderr) = (srun.pipes()?, srun.errors()?);
         let orders = Orders::new(job, self.sandbox, self.same);
         let limit = job.timeout.saturating_add(SLACK);
         let talk = talk(Pipes { stdin, stdout, stderr }, &orders, limit, progress).await?;

@@ -27,10 +27,11 @@ pub(super) struct Tied {
 }
 
 impl Tied {
-    /// Starts `program` in a session of its own, away from the signals of the user's terminal.
-    pub(super) fn start(program: &str, args: &[String]) -> Result<Self, RunnerError> {
+    /// Starts `program` in a session of its own, away from the signals of the user's terminal. Its standard input and output
+    /// are pipes; its errors go to `stderr`.
+    pub(super) fn start(program: &str, args: &[String], stderr: Stdio) -> Result<Self, RunnerError> {
         let mut command = plain(program, args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let parent = Some(getpid());
         let prepare = move || {
             setsid()?;
@@ -42,9 +43,14 @@ impl Tied {
         command.spawn().map(|child| Self { child }).map_err(|error| not_started(program, &error))
     }
 
-    /// Hands out the streams, once.
-    pub(super) fn streams(&mut self) -> Option<(ChildStdin, ChildStdout, ChildStderr)> {
-        Some((self.child.stdin.take()?, self.child.stdout.take()?, self.child.stderr.take()?))
+    /// Hands out the pipes for its input and output, once.
+    pub(super) fn pipes(&mut self) -> Result<(ChildStdin, ChildStdout), RunnerError> {
+        self.child.stdin.take().zip(self.child.stdout.take()).ok_or_else(no_pipe)
+    }
+
+    /// Hands out the pipe for its errors, once, where they have one.
+    pub(super) fn errors(&mut self) -> Result<ChildStderr, RunnerError> {
+        self.child.stderr.take().ok_or_else(no_pipe)
     }
 
     /// Waits for its end.
@@ -143,6 +149,10 @@ fn environment(parent: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsStr
     programs.filter(|(name, _)| !here(name)).chain(own).collect()
 }
 
+fn no_pipe() -> RunnerError {
+    RunnerError::Failed("a command of Slurm's was started without its pipes".to_owned())
+}
+
 fn not_started(program: &str, error: &io::Error) -> RunnerError {
     let message = format!("failed to start `{program}`: {error}");
     match error.kind() {
@@ -179,15 +189,15 @@ mod tests {
 
     #[test]
     fn a_command_that_is_not_there_is_named() {
-        let error = Tied::start("no-such-salloc", &[]).unwrap_err();
+        let error = Tied::start("no-such-salloc", &[], Stdio::null()).unwrap_err();
         assert!(matches!(&error, RunnerError::Missing(text) if text.contains("`no-such-salloc`")), "{error}");
     }
 
     #[tokio::test]
     async fn a_dropped_command_is_told_to_end_and_has_ended() {
         let script = "trap 'echo told; exit' TERM; echo ready; while :; do sleep 0.01; done";
-        let mut tied = Tied::start("sh", &["-c".to_owned(), script.to_owned()]).unwrap();
-        let (_stdin, stdout, _stderr) = tied.streams().unwrap();
+        let mut tied = Tied::start("sh", &["-c".to_owned(), script.to_owned()], Stdio::null()).unwrap();
+        let (_stdin, stdout) = tied.pipes().unwrap();
         let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(stdout));
         assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("ready"));
         drop(tied);

@@ -238,8 +238,8 @@ fn a_queue_counts_against_the_wall_budget_and_not_against_a_measurement_s_time()
     cluster.ask("scontrol", &["update", &format!("JobId={id}"), "Partition=main"]);
     eventually("the test is made", || scene.events().iter().any(|event| event == "measure_finished"));
     assert!(infra_failures(&scene).is_empty());
-    running.signal(Signal::KILL);
-    running.end();
+    running.signal(Signal::TERM);
+    assert_eq!(running.end().code, Some(11));
     assert_nothing_left(cluster, &scene);
 }
 
@@ -269,7 +269,7 @@ fn a_killed_agent_leaves_nothing_in_the_queue_and_the_run_goes_on() {
 #[test]
 fn a_time_limit_that_is_reached_is_told_as_one() {
     let Some(cluster) = cluster() else { return };
-    let change = slow(30);
+    let change = slow(90);
     let scene = night(cluster, "slurm: {time: 1m}", &change);
     let running = scene.start(&BEGIN);
     let id = job_at_test(cluster, &scene, &change);

@@ -112,11 +112,12 @@ fn measure(args: &MeasureArgs, mode: Mode, incumbent: Option<&Path>) -> Result<E
 }
 
 fn runner(choice: RunnerChoice) -> Result<Box<dyn Runner>, CliError> {
-    let (agent, name) = (own_path()?, format!("tool-{}", std::process::id()));
+    let agent = own_path()?;
+    let scratch = std::env::temp_dir().join(format!("afterhours-tool-{}", std::process::id()));
     match choice {
-        RunnerChoice::Local => Ok(Box::new(Local::new(agent, std::env::temp_dir().join(format!("afterhours-{name}"))))),
+        RunnerChoice::Local => Ok(Box::new(Local::new(agent, scratch))),
         RunnerChoice::Slurm => {
-            let slurm = Slurm::new(agent, SlurmSettings::default(), SandboxChoice::default(), &name);
+            let slurm = Slurm::new(agent, SlurmSettings::default(), SandboxChoice::default(), &scratch);
             Ok(Box::new(slurm.map_err(SessionError::from)?))
         }
         RunnerChoice::Modal => {

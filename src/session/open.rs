@@ -165,8 +165,7 @@ fn open_runner(mission: &Mission, agent: &Path, folder: &Path) -> Result<Box<dyn
             Ok(Box::new(local.confined(mission.sandbox)?))
         }
         RunnerChoice::Slurm => {
-            let run = folder.file_name().unwrap_or_default().to_string_lossy();
-            let slurm = Slurm::new(agent.to_path_buf(), mission.slurm.clone(), mission.sandbox, &run)?;
+            let slurm = Slurm::new(agent.to_path_buf(), mission.slurm.clone(), mission.sandbox, folder)?;
             slurm.check(gpu)?;
             Ok(Box::new(slurm))
         }

@@ -48,10 +48,10 @@ impl Cluster {
         let daemons = spawner();
         let munged = start(&daemons, munged(room.path()));
         until("munged listens", || room.path().join("munge.socket").exists())?;
-        let slurmctld = start(&daemons, daemon(room.path(), "slurmctld", &[]));
-        let slurmd = start(&daemons, daemon(room.path(), "slurmd", &[]));
-        let others = vec![Mutex::new(munged), Mutex::new(slurmctld)];
-        let cluster = Self { room, daemons, slurmd: Mutex::new(slurmd), others };
+        let slurmctld = start(&daemons, daemon(room.path(), "slurmctld"));
+        let slurmd = start(&daemons, daemon(room.path(), "slurmd"));
+        let others = vec![munged, slurmctld];
+        let cluster = Self { room, daemons, slurmd, others };
         until("the node is idle", || cluster.ask("sinfo", &["-h", "-o", "%T"]).contains("idle"))?;
         Ok(cluster)
     }
@@ -90,7 +90,7 @@ impl Cluster {
 
     /// Starts the node's daemon again.
     pub fn mend_node(&self) {
-        *self.slurmd.lock().unwrap() = start(&self.daemons, daemon(self.room.path(), "slurmd", &[]));
+        *self.slurmd.lock().unwrap() = start(&self.daemons, daemon(self.room.path(), "slurmd")).into_inner().unwrap();
     }
 
     fn end(&mut self) {
@@ -191,9 +191,9 @@ fn munged(room: &Path) -> Command {
     command
 }
 
-fn daemon(room: &Path, program: &str, args: &[&str]) -> Command {
+fn daemon(room: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
-    command.arg("-D").args(args).env("SLURM_CONF", room.join("slurm.conf")).current_dir(room);
+    command.arg("-D").env("SLURM_CONF", room.join("slurm.conf")).current_dir(room);
     command
 }
 
@@ -214,10 +214,10 @@ fn spawner() -> Sender<(Command, Sender<Child>)> {
     sender
 }
 
-fn start(daemons: &Sender<(Command, Sender<Child>)>, command: Command) -> Child {
+fn start(daemons: &Sender<(Command, Sender<Child>)>, command: Command) -> Mutex<Child> {
     let (sender, answer) = channel();
     daemons.send((command, sender)).unwrap();
-    answer.recv().unwrap()
+    Mutex::new(answer.recv().unwrap())
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), String> {

@@ -1,14 +1,15 @@
 //! The runner.
 
-use std::cell::RefCell;
-use std::path::PathBuf;
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::getuid;
 use tokio::time::sleep;
 
 use super::allocation::Allocation;
-use super::command::{Tied, ask_and_wait};
+use super::command::{Tied, ask, ask_and_wait};
 use super::lost;
 use super::request::{Request, is_set};
 use super::state::{JobInfo, State};
@@ -39,11 +40,13 @@ pub struct Slurm {
     name: String,
     held: RefCell<Option<Allocation>>,
     protections: RefCell<Option<Protections>>,
+    swept: Cell<bool>,
 }
 
 impl Slurm {
-    /// Returns a runner whose jobs are named after `run` in the queue, and are run there by `agent`, the agent binary of this
-    /// machine, unless the settings name another.
+    /// Returns a runner for the run in the folder `run`, after which its jobs are named in the queue. They are run by `agent`,
+    /// the agent binary of this machine, unless the settings name another. What an earlier process of the same run has left in
+    /// the queue is cancelled before the first job.
     ///
     /// # Errors
     /// Where that binary cannot be read.
@@ -51,7 +54,7 @@ impl Slurm {
         agent: PathBuf,
         settings: SlurmSettings,
         sandbox: SandboxChoice,
-        run: &str,
+        run: &Path,
     ) -> Result<Self, RunnerError> {
         let (agent, same) = match &settings.agent {
             Some(there) => (there.clone(), Same::Version),
@@ -61,9 +64,8 @@ impl Slurm {
                 (agent, Same::File(ContentHash::of(&bytes)))
             }
         };
-        let name = format!("afterhours-{run}");
-        let (held, protections) = (RefCell::default(), RefCell::default());
-        Ok(Self { agent, same, settings, sandbox, name, held, protections })
+        let (held, protections, swept) = (RefCell::default(), RefCell::default(), Cell::new(false));
+        Ok(Self { agent, same, settings, sandbox, name: name(run), held, protections, swept })
     }
 
     /// Asks the cluster whether it can ever give what the mission wants.
@@ -98,6 +100,7 @@ impl Slurm {
                 Err(Lost::NotLaunched(error) | Lost::Over(error)) => Err(error),
             };
         }
+        self.sweep().await;
         let mut pauses = PAUSES.into_iter();
         loop {
             let allocation = Allocation::wait_for(&self.request(&job.gpu), progress).await?;
@@ -111,6 +114,16 @@ impl Slurm {
             progress(Progress::WaitingForDevice);
             sleep(pause).await;
         }
+    }
+
+    /// Cancels what a process of this run left that died at once with its `salloc`, or before that could act.
+    async fn sweep(&self) {
+        if self.swept.replace(true) {
+            return;
+        }
+        let args = [format!("--name={}", self.name), format!("--user={}", getuid().as_raw())];
+        // It is for tidiness: what cannot be cancelled ends at its time limit.
+        let _ = ask("scancel", &args).await;
     }
 
     /// Runs a job as a step of `allocation`, which is kept after a whole answer, and given back without one.
@@ -172,6 +185,15 @@ impl Slurm {
         }
         Lost::Over(lost::over(id, info.as_ref(), &talk.said))
     }
+}
+
+/// Returns the name of a run's jobs: two runs of one name, in two places, have two.
+fn name(run: &Path) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let place = ContentHash::of(format!("{host}:{}", run.display()).as_bytes()).short();
+    let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let run: String = run.file_name().unwrap_or_default().to_string_lossy().chars().map(word).collect();
+    format!("afterhours-{run}-{place}")
 }
 
 /// Asks for a job's state until it is on its way to nowhere else. One that runs may be told to end in a moment.

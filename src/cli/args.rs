@@ -56,6 +56,9 @@ pub enum Command {
         #[arg(last = true)]
         shown: Vec<std::ffi::OsString>,
     },
+    /// The far side of a runner: a job comes on standard input, answers go to standard output.
+    #[command(hide = true)]
+    Job,
     /// The parent of a harness's process.
     #[command(hide = true)]
     Supervise {

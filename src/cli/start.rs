@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::{deploy, doctor, eval, replay, report, run, status, stop, tool};
 use crate::gate;
 use crate::harness::{launch, native};
+use crate::runner::remote;
 use crate::sandbox::supervise;
 
 /// Runs the program.
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Worker { spec } => return native::worker::main(&spec),
         Command::Compile => return gate::main(),
         Command::Launch { .. } => return launch::main(),
+        Command::Job => return remote::main(),
         Command::Supervise { orders, command } => return supervise::main(&orders, command),
     };
     outcome.unwrap_or_else(|error| complain(&error))

@@ -16,9 +16,10 @@ use super::world::{here, own_path, runtime};
 use crate::artifact::{self, AnalysisEntry, Mode};
 use crate::gate::Gate;
 use crate::harness;
+use crate::mission::{RunnerChoice, SandboxChoice, SlurmSettings};
 use crate::protocol::{Analysis, Controls, Gpu, Profile, Profiles, Tool};
 use crate::report::outcome_text;
-use crate::runner::Local;
+use crate::runner::{Local, Runner, Slurm};
 use crate::session::{self, SessionError};
 use crate::stats::{Aim, NIGHT, Rule};
 use crate::tools::{self, Bench, Context, EditKernel, Order, ReadFile, Readable, Replacement, Yardstick};
@@ -71,13 +72,12 @@ fn measure(args: &MeasureArgs, mode: Mode, incumbent: Option<&Path>) -> Result<E
     let harness_file = harness_file(&workspace, args.harness.as_deref(), &candidate)?;
     let harness = harness::open(&harness_file).map_err(SessionError::from)?;
     harness.supports(&gpu).map_err(SessionError::from)?;
-    let scratch = std::env::temp_dir().join(format!("afterhours-tool-{}", std::process::id()));
     let harness_name = harness.name().to_owned();
     let kernel = workspace.kernel_path();
     let gate = Gate::new(own_path()?, kernel, &gpu, incumbent.clone());
     let bench = Bench {
         harness,
-        runner: Box::new(Local::new(own_path()?, scratch)),
+        runner: runner(args.runner)?,
         gate: Some(gate),
         yardstick: Yardstick { gpu: gpu.clone(), metric: args.metric, roofline_us: None },
     };
@@ -113,6 +113,21 @@ fn measure(args: &MeasureArgs, mode: Mode, incumbent: Option<&Path>) -> Result<E
         print(&format!("{}\nARTIFACT_PATH={}\n", outcome_text(&measured.outcome, args.metric), path.display()));
     }
     Ok(ExitCode::from(u8::try_from(tools::exit_code(&measured)).unwrap_or(1)))
+}
+
+fn runner(choice: RunnerChoice) -> Result<Box<dyn Runner>, CliError> {
+    let agent = own_path()?;
+    let scratch = std::env::temp_dir().join(format!("afterhours-tool-{}", std::process::id()));
+    match choice {
+        RunnerChoice::Local => Ok(Box::new(Local::new(agent, scratch))),
+        RunnerChoice::Slurm => {
+            let slurm = Slurm::new(agent, SlurmSettings::default(), SandboxChoice::default(), &scratch);
+            Ok(Box::new(slurm.map_err(SessionError::from)?))
+        }
+        RunnerChoice::Modal => {
+            Err(CliError::usage("the runner modal is not part of this program yet; use local or slurm"))
+        }
+    }
 }
 
 fn profile(given: Option<Profile>, mode: Mode) -> Result<Profile, CliError> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::mission::RunnerChoice;
 use crate::protocol::{Decision, MetricName, Profile};
 
 /// What `tool` takes.
@@ -58,6 +59,10 @@ pub struct MeasureArgs {
     /// The device that the result must come from.
     #[arg(long, value_name = "NAME", default_value = "B200")]
     pub gpu: String,
+    /// Where it runs: `local` or `slurm`, which is told of partition and device by its own variables, such as
+    /// SALLOC_PARTITION.
+    #[arg(long, value_name = "RUNNER", default_value = "local")]
+    pub runner: RunnerChoice,
     /// How thoroughly: smoke for a test, candidate or final for a benchmark.
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<Profile>,

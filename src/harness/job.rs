@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::encoded;
 use crate::protocol::{BadMicros, Device, Gpu, MetricName, Micros};
 use crate::stats;
 
@@ -19,7 +20,8 @@ pub enum Role {
 }
 
 /// The program of a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Program {
     /// Looked up in `PATH` where the job runs.
     Named(String),
@@ -28,7 +30,8 @@ pub enum Program {
 }
 
 /// One process: a program with its arguments, started in its stage's folder.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Exec {
     /// What to start.
     pub program: Program,
@@ -37,6 +40,7 @@ pub struct Exec {
     /// Added to the scrubbed environment.
     pub env: Vec<(String, String)>,
     /// What it reads on standard input.
+    #[serde(with = "encoded::bytes")]
     pub stdin: Vec<u8>,
     /// The file below the stage's folder into which it writes its result. The runner removes it before the start, names it
     /// by its absolute path in `AFTERHOURS_RESULT`, and reads it, bounded, after the end.
@@ -60,18 +64,21 @@ impl Exec {
 }
 
 /// One text's folder: its files, and the commands that build it, run once before the blocks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Stage {
     /// Whose text.
     pub role: Role,
     /// Path below the stage's folder, and content.
+    #[serde(with = "encoded::files")]
     pub files: Vec<(PathBuf, Vec<u8>)>,
     /// In this order; the first failure ends the job.
     pub build: Vec<Exec>,
 }
 
 /// One measurement by one fresh process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Block {
     /// In whose stage.
     pub role: Role,
@@ -80,7 +87,8 @@ pub struct Block {
 }
 
 /// A duel, or a single kernel's test: one allocation of one device runs all of it, in order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Job {
     /// The device to allocate.
     pub gpu: Gpu,
@@ -95,7 +103,8 @@ pub struct Job {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// By itself.
     Code(i32),
@@ -122,7 +131,8 @@ impl Exit {
 }
 
 /// Which of a job's processes a [`Ran`] reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
     /// A stage's build step.
     Build,
@@ -131,7 +141,8 @@ pub enum Part {
 }
 
 /// What one process did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ran {
     /// In whose stage.
     pub role: Role,
@@ -146,13 +157,14 @@ pub struct Ran {
     /// Its standard error, lossy and bounded; a cut is marked in the text.
     pub stderr: String,
     /// The result file's bytes, where the process left one within the bound.
+    #[serde(with = "encoded::optional")]
     pub result: Option<Vec<u8>>,
     /// Wall time.
     pub elapsed: Duration,
 }
 
 /// What a job did. Processes after the first failure did not run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobOutput {
     /// In the order in which they ran.
     pub ran: Vec<Ran>,

@@ -1,6 +1,7 @@
 //! Harnesses: what measures. Each knows which processes measure a kernel, and how to read what they leave.
 
 mod api;
+mod encoded;
 mod job;
 mod duel;
 mod result;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::choice::{ModelChoice, RunnerChoice, SandboxChoice};
+use super::slurm::SlurmSettings;
 use super::units::{Dollars, Fraction, Speedup, Text, Wall};
 use crate::protocol::{Budget, Deploy, MetricName, Micros};
 
@@ -20,6 +21,7 @@ pub(super) struct FrontMatter {
     pub(super) target_speedup: Option<Speedup>,
     pub(super) gpu: Option<Text>,
     pub(super) runner: RunnerChoice,
+    pub(super) slurm: SlurmSettings,
     pub(super) model: ModelChoice,
     pub(super) sandbox: SandboxChoice,
     pub(super) budget: BudgetMap,

@@ -8,6 +8,7 @@ use super::error::{At, MissionError};
 type Key = (&'static str, &'static str);
 
 const PATH: &str = "a path below the repository's root";
+const WALL: &str = "a time with its unit, such as 10h, 90m, 45s or 1h30m";
 const COUNT: &str = "a whole number above 0";
 const STAGES: &str = "a list of whole numbers above 0, such as [8, 12]";
 const EARLY_STOP: &str = "a number of microseconds, or 0 to never stop early";
@@ -25,11 +26,21 @@ const KEYS: &[Key] = &[
     ("target_speedup", "a number above 1, such as 1.5"),
     ("gpu", "a device's name such as B200, or cpu"),
     ("runner", "local, slurm or modal"),
+    ("slurm", "a map with partition, account, qos, constraint, gres, cpus, mem, time and agent, each optional"),
+    ("slurm.partition", "a partition's name, as `sinfo` shows it"),
+    ("slurm.account", "an account's name"),
+    ("slurm.qos", "a quality of service's name"),
+    ("slurm.constraint", "features of the node, such as b200"),
+    ("slurm.gres", "generic resources, such as gpu:b200:1"),
+    ("slurm.cpus", COUNT),
+    ("slurm.mem", "memory with its unit, such as 32G"),
+    ("slurm.time", WALL),
+    ("slurm.agent", "the path of this program on the node"),
     ("model", "tuner, openai:NAME or replay:PATH"),
     ("sandbox", "required, best_effort or unconfined"),
     ("budget", "a map with iterations, wall, tokens, usd, no_progress, infra_failures and idle_turns, each optional"),
     ("budget.iterations", COUNT),
-    ("budget.wall", "a time with its unit, such as 10h, 90m, 45s or 1h30m"),
+    ("budget.wall", WALL),
     ("budget.tokens", COUNT),
     ("budget.usd", "an amount above 0, such as 25"),
     ("budget.no_progress", COUNT),

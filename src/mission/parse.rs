@@ -14,6 +14,7 @@ use super::front::FrontMatter;
 use super::keys::closest;
 use super::profiles;
 use super::settings::{REPO_ROOT, Settings, key_of, known_names, names_of, scalar};
+use super::slurm::SlurmSettings;
 use super::variables::{is_name, render};
 use crate::protocol::{Gpu, Target, Terms};
 
@@ -31,6 +32,8 @@ pub struct Mission {
     pub terms: Terms,
     /// Where measurements run.
     pub runner: RunnerChoice,
+    /// What to ask a Slurm cluster for, where measurements run on one.
+    pub slurm: SlurmSettings,
     /// Who proposes.
     pub model: ModelChoice,
     /// How far the kernel's processes must be confined.
@@ -87,6 +90,7 @@ pub fn parse(path: &Path, text: &str, vars: &BTreeMap<String, String>) -> Result
         kernel: front.kernel.as_ref().ok_or_else(|| missing("kernel"))?.0.clone().into(),
         harness: front.harness.as_ref().ok_or_else(|| missing("harness"))?.0.clone().into(),
         runner: front.runner,
+        slurm: front.slurm.clone(),
         sandbox: front.sandbox,
         model: front.model.clone(),
         read: front.read.iter().map(|path| PathBuf::from(&path.0)).collect(),

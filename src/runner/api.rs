@@ -5,15 +5,17 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::harness::{Job, JobOutput};
 use crate::sandbox::Protections;
 
 /// How far a job is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Progress {
-    /// Another run holds the device.
+    /// Another run holds the device, or a cluster has none free yet.
     WaitingForDevice,
     /// The texts are being built.
     Building,
@@ -61,10 +63,16 @@ pub trait Runner {
         None
     }
 
-    /// Runs `job` to its end or first failure. Dropping the future kills every process that the job started.
+    /// Runs `job` to its end or first failure, on the device of the job before it unless there was a [`release`](Self::release)
+    /// between the two. Dropping the future kills every process that the job started.
     fn run<'a>(
         &'a self,
         job: &'a Job,
         progress: &'a mut dyn FnMut(Progress),
     ) -> LocalFuture<'a, Result<JobOutput, RunnerError>>;
+
+    /// Gives back what this runner keeps of a device between the jobs of one measurement, whose last job has ended.
+    fn release<'a>(&'a self) -> LocalFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }

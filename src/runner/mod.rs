@@ -4,7 +4,10 @@ mod api;
 mod device_lock;
 mod local;
 mod stage;
+pub mod remote;
+mod slurm;
 
 pub use api::*;
 pub use device_lock::DeviceLock;
 pub use local::Local;
+pub use slurm::Slurm;

@@ -41,7 +41,7 @@ impl Captured {
     /// Reads `stream` to its end, so that the writer never waits, however much it writes.
     ///
     /// What was read so far is kept when the future is dropped. An error of a pipe is its end.
-    pub(super) async fn drain(&mut self, stream: &mut (impl AsyncRead + Unpin), bound: usize) {
+    pub async fn drain(&mut self, stream: &mut (impl AsyncRead + Unpin), bound: usize) {
         let mut chunk = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = stream.read(&mut chunk).await {
             self.push(chunk.get(..length).unwrap_or_default(), bound);

@@ -90,7 +90,7 @@ impl Session {
     }
 
     /// Returns what is left of the wall budget; nothing where there is no such budget.
-    fn left(&self) -> Option<Duration> {
+    pub(super) fn left(&self) -> Option<Duration> {
         let now = now();
         if self.state.spent(now) == Some(BudgetKind::Wall) {
             return Some(Duration::ZERO);

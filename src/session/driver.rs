@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::claim::Claim;
 use super::error::SessionError;
+use super::queue::WallEnd;
 use super::transcript::Transcript;
 use super::wish::StopFlag;
 use super::{deploy, marks};
@@ -24,6 +25,7 @@ pub struct Session {
     pub(super) snapshots: Snapshots,
     pub(super) workspace: Workspace,
     pub(super) bench: Bench,
+    pub(super) wall_end: WallEnd,
     pub(super) model: Box<dyn Model>,
     pub(super) patience: Patience,
     pub(super) mission: Mission,

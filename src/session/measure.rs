@@ -1,6 +1,6 @@
 //! Measurements and their analyses: intent, run, artifact, result.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -12,6 +12,9 @@ use crate::harness;
 use crate::protocol::{Analysis, ArtifactRef, Caller, Decision, Event, MeasureSpec, Outcome, Purpose, artifact_path};
 use crate::stats;
 use crate::tools::{self, Context, MeasureError, Order};
+
+/// How long a measurement waits for its device that is due when the wall budget is spent.
+const LAST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 impl Session {
     /// Makes a measurement.
@@ -52,6 +55,12 @@ impl Session {
             seed: getrandom::u64().map_err(|error| SessionError::Random(error.to_string()))?,
             rule: stats::rule(&self.state, spec.purpose, effort.pairs),
         };
+        let left = match self.left() {
+            // What is due although the budget is spent, such as the last duel, has a while to get its device, once.
+            Some(Duration::ZERO) if spec.attempt == 1 => Some(LAST_WAIT),
+            left => left,
+        };
+        self.wall_end.set(left.and_then(|left| tokio::time::Instant::now().checked_add(left)));
         let observer = &mut self.observer;
         let measured = match tools::measure(&self.bench, order, &mut |progress| observer.progress(progress)).await {
             Ok(measured) => measured,

@@ -29,6 +29,7 @@ mod marks;
 mod measure;
 mod open;
 mod parts;
+mod queue;
 mod transcript;
 mod wish;
 

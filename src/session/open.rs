@@ -16,7 +16,7 @@ use crate::mission::{Mission, ModelChoice, RunnerChoice};
 use crate::model::{Ledgered, Limits, Model, OpenAi, Recording, Replay, Settings, Surroundings, Tuner, with_tuner};
 use crate::protocol::{Patience, RunId, Tool};
 use crate::report::Observer;
-use crate::runner::{Local, Runner};
+use crate::runner::{Local, Runner, Slurm};
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -185,9 +185,14 @@ fn open_runner(mission: &Mission, agent: &Path, folder: &Path) -> Result<Box<dyn
             let local = Local::new(agent.to_path_buf(), folder.join("stage"));
             Ok(Box::new(local.confined(mission.sandbox)?))
         }
-        choice @ (RunnerChoice::Slurm | RunnerChoice::Modal) => Err(SessionError::Unsupported(format!(
-            "the runner {choice} is not part of this program yet; use `runner: local`"
-        ))),
+        RunnerChoice::Slurm => {
+            let slurm = Slurm::new(agent.to_path_buf(), mission.slurm.clone(), mission.sandbox, folder)?;
+            slurm.check(gpu)?;
+            Ok(Box::new(slurm))
+        }
+        RunnerChoice::Modal => Err(SessionError::Unsupported(
+            "the runner modal is not part of this program yet; use `runner: local` or `runner: slurm`".to_owned(),
+        )),
     }
 }
 

@@ -10,6 +10,7 @@ use super::deploy;
 use super::driver::{Session, now};
 use super::error::SessionError;
 use super::find::fold_into;
+use super::queue::{Impatient, WallEnd};
 use super::transcript::Transcript;
 use super::wish::StopFlag;
 use crate::gate::Gate;
@@ -161,15 +162,18 @@ impl Session {
         let terms = &state.run.terms;
         let (root, kernel) = (workspace.repo_root(), workspace.kernel_path());
         let found = Snapshots::new(&folder).get(state.run.baseline)?;
+        let (stop, wall_end) = (stop.watching(&folder), WallEnd::default());
+        let runner = Box::new(Impatient { runner, stop: stop.clone(), end: wall_end.clone() });
         let gate = agent.map(|agent| Gate::new(agent, kernel, &terms.gpu, Some(found)));
         Ok(Self {
             forbidden: Forbidden::new(&terms.forbidden),
             readable: Readable::new(root, &folder, kernel, &harness.files(), &mission.read),
             bench: Bench { harness, runner, gate, yardstick: Yardstick::of(terms) },
+            wall_end,
             snapshots: Snapshots::new(&folder),
             workspace: workspace.with_scratch(&folder),
             transcript: Transcript::open(&folder)?,
-            stop: stop.watching(&folder),
+            stop,
             results: Vec::new(),
             compiled: None,
             state,

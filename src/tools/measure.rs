@@ -107,7 +107,9 @@ pub async fn measure(
             Checked::Aside(reason) => Some(reason).filter(|reason| !reason.is_empty()).map(not_looked),
         },
     };
-    series.run(job, progress).await?;
+    let ran = series.run(job, progress).await;
+    bench.runner.release().await;
+    ran?;
     Ok(series.measured(begun, compiled))
 }
 
@@ -129,22 +131,27 @@ impl<'a> Series<'a> {
 
     /// Runs `job`, and those that the rule wants after it, until a failure or until time is short.
     async fn run(&mut self, mut job: Job, progress: &mut dyn FnMut(Progress)) -> Result<(), MeasureError> {
-        let begun = Instant::now();
         let whole = self.time();
         loop {
-            let job_begun = Instant::now();
-            job.timeout = whole.saturating_sub(begun.elapsed());
+            let before = self.spent();
+            job.timeout = whole.saturating_sub(before);
             self.run_job(&job, progress).await?;
             // What could not be judged after these pairs will not be after more.
             if !matches!(self.outcome(), Outcome::Measured { .. }) || self.order.incumbent.is_none() {
                 return Ok(());
             }
             let pairs = self.pairs();
-            if pairs == 0 || whole.saturating_sub(begun.elapsed()) < job_begun.elapsed() {
+            let spent = self.spent();
+            if pairs == 0 || whole.saturating_sub(spent) < spent.saturating_sub(before) {
                 return Ok(());
             }
             job = self.job(pairs)?;
         }
+    }
+
+    /// Returns the time of the processes so far. Waiting for a device, or in a cluster's queue, spends nothing of a profile's.
+    fn spent(&self) -> Duration {
+        self.output.ran.iter().map(|ran| ran.elapsed).sum()
     }
 
     /// Returns how many pairs to measure next, or blocks where there is one side.

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
@@ -39,6 +40,8 @@ printf '{"device":{"name":"cpu (test)"},"cases":[{"id":"one",%s,"time_us":[%s]}]
 
 pub(crate) struct Scene {
     folder: TempDir,
+    /// Added to the environment of every command.
+    variables: Vec<(String, OsString)>,
 }
 
 /// How a command ended.
@@ -76,10 +79,16 @@ impl Scene {
     /// A folder without a repository. It lies in memory where the system allows: a run flushes each of its events.
     pub(crate) fn empty() -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let scene = Self { folder };
+        let scene = Self { folder, variables: Vec::new() };
         fs::create_dir_all(scene.root()).unwrap();
         fs::create_dir_all(scene.folder.path().join("tmp")).unwrap();
         scene
+    }
+
+    /// Returns the scene with this variable in the environment of every command.
+    pub(crate) fn with_variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
     }
 
     /// The repository.
@@ -130,7 +139,7 @@ impl Scene {
     /// Starts the program, and leaves it at work.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
         let mut command = self.command(env!("CARGO_BIN_EXE_agent"), args);
-        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        Running(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
     }
 
     pub(crate) fn command(&self, program: &str, args: &[&str]) -> Command {
@@ -138,6 +147,7 @@ impl Scene {
         command.args(args).current_dir(self.root()).stdin(Stdio::null());
         command.env("HOME", self.folder.path()).env("TMPDIR", self.folder.path().join("tmp"));
         command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_OPTIONAL_LOCKS", "0");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -205,15 +215,25 @@ pub(crate) fn script(turns: &[Vec<Value>]) -> String {
 }
 
 /// A program at work.
-pub(crate) struct Running(Child);
+pub(crate) struct Running(Option<Child>);
 
 impl Running {
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
+        kill_process(Pid::from_child(self.0.as_ref().unwrap()), signal).unwrap();
     }
 
-    pub(crate) fn end(self) -> Ended {
-        self.0.wait_with_output().unwrap().into()
+    pub(crate) fn end(mut self) -> Ended {
+        self.0.take().unwrap().wait_with_output().unwrap().into()
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails leaves nothing at work.
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

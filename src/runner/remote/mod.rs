@@ -1,0 +1,13 @@
+//! The far side of every runner that is not this machine: `agent job`, and the talk with it.
+//!
+//! The near side starts `agent job` over there, by whatever means the place has, and writes one line of orders to its
+//! standard input. The far side runs the job with the runner for its own machine and answers in lines on its standard
+//! output. The input stays open meanwhile: its end tells the far side that nobody waits for it any more.
+
+mod wire;
+mod far;
+mod near;
+
+pub use far::main;
+pub(super) use near::{Ended, Pipes, Talk, talk};
+pub(super) use wire::{Orders, Same};

@@ -1,0 +1,124 @@
+//! The near side: one talk with a far side, to its end.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::time::timeout;
+
+use super::wire::{Answer, MOST_ANSWER, Orders};
+use crate::harness::JobOutput;
+use crate::runner::api::{Progress, RunnerError};
+use crate::sandbox::{Captured, Protections};
+
+/// How much is kept of what a place prints beside the answers, in bytes.
+const MOST_SAID: usize = 64 << 10;
+
+/// How long a place may take, after the end of the answers, to say why they ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The standard streams of whatever leads to the far side.
+pub(in crate::runner) struct Pipes {
+    /// Held open until the talk is over.
+    pub(in crate::runner) stdin: ChildStdin,
+    pub(in crate::runner) stdout: ChildStdout,
+    pub(in crate::runner) stderr: ChildStderr,
+}
+
+/// What came of a talk.
+#[derive(Debug)]
+pub(in crate::runner) struct Talk {
+    /// Where the job began, if it did, and what confines its processes there.
+    pub(in crate::runner) begun: Option<(String, Option<Protections>)>,
+    /// The end.
+    pub(in crate::runner) ended: Ended,
+    /// What the place printed beside the answers: reasons, where there is no answer.
+    pub(in crate::runner) said: String,
+}
+
+/// How a talk ended.
+#[derive(Debug)]
+pub(in crate::runner) enum Ended {
+    /// By the far side's last word.
+    Told(Result<JobOutput, RunnerError>),
+    /// Before it.
+    Torn,
+    /// Not at all in the time that it had.
+    Silent,
+    /// By an answer that no far side of this version gives.
+    Garbled(String),
+}
+
+/// Talks with a far side about `orders`, within `limit`.
+pub(in crate::runner) async fn talk(
+    mut pipes: Pipes,
+    orders: &Orders,
+    limit: Duration,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Talk, RunnerError> {
+    let mut line =
+        serde_json::to_vec(orders).map_err(|error| RunnerError::Failed(format!("failed to write the job: {error}")))?;
+    line.push(b'\n');
+    let mut said = Captured::default();
+    let mut hearing = Hearing::default();
+    let ended = {
+        let mut drained = pin!(said.drain(&mut pipes.stderr, MOST_SAID));
+        let mut written = pin!(pipes.stdin.write_all(&line));
+        let mut heard = pin!(timeout(limit, hearing.hear(&mut pipes.stdout, progress)));
+        let (mut is_drained, mut is_written) = (false, false);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut heard => break ended.unwrap_or(Ended::Silent),
+                // Where the orders do not arrive, the answers end as well.
+                _ = &mut written, if !is_written => is_written = true,
+                () = &mut drained, if !is_drained => is_drained = true,
+            }
+        };
+        if matches!(ended, Ended::Torn) && !is_drained {
+            // Too late is not wrong: what came until now is kept.
+            let _ = timeout(LAST_WORDS, drained).await;
+        }
+        ended
+    };
+    Ok(Talk { begun: hearing.begun, ended, said: said.to_text() })
+}
+
+/// What was heard so far.
+#[derive(Default)]
+struct Hearing {
+    begun: Option<(String, Option<Protections>)>,
+    output: JobOutput,
+}
+
+impl Hearing {
+    async fn hear(&mut self, stdout: &mut ChildStdout, progress: &mut dyn FnMut(Progress)) -> Ended {
+        let mut lines = BufReader::new(stdout);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match (&mut lines).take(MOST_ANSWER).read_until(b'\n', &mut line).await {
+                Ok(_) if line.ends_with(b"\n") => {}
+                Ok(length) if length as u64 == MOST_ANSWER => {
+                    return Ended::Garbled(format!("a line of more than {MOST_ANSWER} bytes"));
+                }
+                Ok(_) | Err(_) => return Ended::Torn,
+            }
+            // A place's own greetings may stand before the answers.
+            if line.first() != Some(&b'{') && self.begun.is_none() {
+                continue;
+            }
+            match serde_json::from_slice(&line) {
+                Ok(Answer::Begun { host, protections }) => self.begun = Some((host, protections)),
+                Ok(Answer::Progress(how_far)) => progress(how_far),
+                Ok(Answer::Ran(ran)) => self.output.ran.push(*ran),
+                Ok(Answer::Done) => return Ended::Told(Ok(std::mem::take(&mut self.output))),
+                Ok(Answer::Failed(failure)) => {
+                    let host = self.begun.as_ref().map_or("the far side", |(host, _)| host);
+                    return Ended::Told(Err(failure.on(host)));
+                }
+                Err(error) => return Ended::Garbled(error.to_string()),
+            }
+        }
+    }
+}

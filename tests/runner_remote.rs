@@ -1,0 +1,117 @@
+//! The far side by hand: what `agent job` does with orders, and when nobody waits for it any more.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use afterhours::harness::{Block, Exec, Job, Program, Role, Stage};
+use afterhours::protocol::Gpu;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn orders(script: &str) -> Value {
+    let exec = Exec {
+        program: Program::Named("sh".to_owned()),
+        args: vec!["-c".to_owned(), script.to_owned()],
+        env: Vec::new(),
+        stdin: Vec::new(),
+        result: Some("result.json".into()),
+    };
+    let stage =
+        Stage { role: Role::Candidate, files: vec![("kernel.txt".into(), b"text".to_vec())], build: Vec::new() };
+    let job = Job {
+        gpu: Gpu("cpu".to_owned()),
+        stages: vec![stage],
+        blocks: vec![Block { role: Role::Candidate, exec }],
+        first_pair: 0,
+        timeout: Duration::from_secs(100),
+    };
+    let program = concat!("afterhours ", env!("CARGO_PKG_VERSION"));
+    json!({"form": 1, "program": program, "same": "version", "sandbox": "best_effort", "job": job})
+}
+
+/// A far side at work, whose temporary folders are its own.
+struct Far {
+    child: Child,
+    room: TempDir,
+}
+
+impl Far {
+    fn start(orders: &Value) -> Self {
+        let room = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_agent"))
+            .arg("job")
+            .env("TMPDIR", room.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.as_mut().unwrap(), "{orders}").unwrap();
+        Self { child, room }
+    }
+
+    /// Reads its answers to the end, and checks that it leaves nothing behind.
+    fn answers(mut self) -> Vec<Value> {
+        let mut text = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        self.child.wait().unwrap();
+        assert_eq!(fs::read_dir(self.room.path()).unwrap().count(), 0, "no folder may stay");
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn wait_until_it_sleeps(&self) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !holds_ready(self.room.path()) {
+            assert!(Instant::now() < end, "it never began");
+            sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn holds_ready(room: &Path) -> bool {
+    let job = fs::read_dir(room).unwrap().next();
+    job.is_some_and(|job| job.unwrap().path().join("stage/candidate/ready").exists())
+}
+
+#[test]
+fn a_job_is_run_in_a_private_folder_and_its_output_comes_back_whole() {
+    let private = "stat -c %a ../.. && cat kernel.txt && printf '\\377\\n' >$AFTERHOURS_RESULT";
+    let answers = Far::start(&orders(private)).answers();
+    assert!(answers.first().unwrap()["begun"]["host"].is_string(), "{answers:?}");
+    assert_eq!(answers.last().unwrap(), "done");
+    let ran = &answers[answers.len() - 2]["ran"];
+    assert_eq!((&ran["stdout"], &ran["result"]), (&"700\ntext".into(), &"/wo=".into()), "{ran}");
+}
+
+#[test]
+fn orders_of_another_version_another_build_or_none_are_answered_with_what_is_wrong() {
+    let mut version = orders("true");
+    version["program"] = "afterhours 99.0.0".into();
+    let mut build = orders("true");
+    build["same"] = json!({"file": "0".repeat(64)});
+    for (orders, word) in [(version, "one version"), (build, "another build"), (json!("hello"), "one version")] {
+        let answers = Far::start(&orders).answers();
+        let message = answers.last().unwrap()["failed"]["missing"].to_string();
+        assert!(answers.len() == 1 && message.contains(word), "{answers:?}");
+    }
+}
+
+#[test]
+fn a_far_side_that_nobody_waits_for_ends_and_leaves_no_process_and_no_folder() {
+    let ends: [fn(&mut Child); 2] =
+        [|child| drop(child.stdin.take()), |child| kill_process(Pid::from_child(child), Signal::TERM).unwrap()];
+    for end in ends {
+        let mut far = Far::start(&orders("setsid sleep 1000 & touch ready; sleep 1000"));
+        far.wait_until_it_sleeps();
+        end(&mut far.child);
+        let answers = far.answers();
+        assert!(answers.iter().all(|answer| answer != "done"), "{answers:?}");
+    }
+}

@@ -1,7 +1,6 @@
 //! The compile gate: a text that cannot be compiled costs milliseconds on this machine, and no device is occupied for it.
 
 mod arch;
-mod find;
 mod nvrtc;
 mod log;
 mod check;

@@ -5,6 +5,8 @@ mod job;
 mod duel;
 mod result;
 mod device;
+mod conditions;
+pub(crate) mod nvrtc;
 pub mod launch;
 mod printed;
 mod contract;
@@ -16,6 +18,7 @@ mod tripwire;
 mod open;
 
 pub use api::*;
+pub use conditions::*;
 pub use job::*;
 pub use open::open;
 pub use tripwire::{Language, Tripped, tripped};

@@ -127,7 +127,6 @@ fn defines(cubin: &[u8], entry: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stderr, reason = "a test says what it skips")]
 mod tests {
     use super::*;
     use crate::harness::native::problem::Problem;

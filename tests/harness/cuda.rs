@@ -1,7 +1,5 @@
 //! Native harnesses with a kernel in CUDA: what holds of them where there is no device.
 
-#![expect(clippy::print_stderr, reason = "a test says what it skips")]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

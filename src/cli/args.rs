@@ -46,6 +46,12 @@ pub enum Command {
         /// What to measure.
         spec: PathBuf,
     },
+    /// The build of a CUDA kernel of the native harness.
+    #[command(hide = true)]
+    Build {
+        /// What is to be measured.
+        spec: PathBuf,
+    },
     /// A compiler that looks at a kernel before it is measured.
     #[command(hide = true)]
     Compile,

@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use super::check::{Area, Check, Findings, State};
 use super::gpu;
 use super::program::{ask, first_line};
-use crate::gate;
+use crate::harness::nvrtc::nvrtc;
 use crate::mission::{Mission, RunnerChoice};
 use crate::protocol::Device;
 use crate::sandbox::Protections;
@@ -47,7 +47,7 @@ pub async fn examine(mission: Option<&Mission>) -> Findings {
     checks.push(Check::of(
         Area::Gpu,
         NVRTC,
-        gate::nvrtc_library().map(|path| path.display().to_string()).ok_or_else(|| "no libnvrtc was found".to_owned()),
+        nvrtc().map(|found| found.library.display().to_string()).ok_or_else(|| "no libnvrtc was found".to_owned()),
         "pip install nvidia-cuda-nvrtc, or install the CUDA toolkit: CUDA kernels are compiled with it",
     ));
     checks.push(Check::of(Area::Runner, SLURM, slurm().await, "run where `salloc` and `scontrol` reach a cluster"));

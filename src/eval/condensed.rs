@@ -98,6 +98,7 @@ mod tests {
             role,
             device: device.clone(),
             cases: cases.clone(),
+            conditions: None,
         });
         let readings = Readings { expected: 2, blocks: blocks.to_vec(), ..Readings::default() };
         for metric in [MetricName::MedianUs, MetricName::MeanUs, MetricName::GmeanUs] {

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::ready;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -218,8 +218,8 @@ impl Harness for ScriptedHarness {
         self.ranking.unwrap_or_else(|| self.file.ranking())
     }
 
-    fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError> {
-        self.file.supports(gpu)
+    fn supports(&self, kernel: &Path, gpu: &Gpu) -> Result<(), HarnessError> {
+        self.file.supports(kernel, gpu)
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
@@ -230,9 +230,11 @@ impl Harness for ScriptedHarness {
         let no_result = |message: String| Failure::Infra(InfraFailure::NoResult, message);
         let said = serde_json::from_slice(ran.result.as_deref().unwrap_or_default());
         match said.map_err(|error| no_result(error.to_string()))? {
-            Said::Passed { cases, device } => {
-                Ok(Some(BlockResult { device: Device { name: device, compute_capability: None }, cases }))
-            }
+            Said::Passed { cases, device } => Ok(Some(BlockResult {
+                device: Device { name: device, compute_capability: None },
+                cases,
+                conditions: None,
+            })),
             Said::Failed(failure, message) => Err(Failure::Kernel(failure, message)),
             Said::Infra(failure, message) => Err(Failure::Infra(failure, message)),
         }

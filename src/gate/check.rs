@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::log::{excerpt, resources};
-use super::{arch, find, nvrtc};
-use crate::harness::{Exec, Exit, Job, Program, Ran, Role, Stage};
+use super::{arch, nvrtc};
+use crate::harness::nvrtc::Nvrtc;
+use crate::harness::{self, Exec, Exit, Job, Program, Ran, Role, Stage};
 use crate::protocol::Gpu;
 use crate::runner::{Local, Runner};
 
@@ -58,7 +59,7 @@ enum Compiler {
     Python,
     Nvrtc {
         arch: &'static str,
-        nvrtc: find::Nvrtc,
+        nvrtc: Nvrtc,
     },
 }
 
@@ -131,7 +132,7 @@ impl Compiler {
     fn of(kernel: &Path, gpu: &Gpu) -> Self {
         match kernel.extension().and_then(OsStr::to_str) {
             Some("py") => Self::Python,
-            Some("cu") if !gpu.is_cpu() => match (arch::of(gpu), find::nvrtc()) {
+            Some("cu") if !gpu.is_cpu() => match (arch::of(gpu), harness::nvrtc::nvrtc()) {
                 (Some(arch), Some(nvrtc)) => Self::Nvrtc { arch, nvrtc },
                 (None, _) => Self::Missing(format!("no architecture is known for {gpu}")),
                 (_, None) => Self::Missing(

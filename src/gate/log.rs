@@ -1,5 +1,7 @@
 //! What of a compiler's log is worth a model's attention.
 
+use crate::harness::nvrtc::{KernelUse, uses};
+
 /// Lines of errors that are shown.
 const MAX_LINES: usize = 20;
 
@@ -17,36 +19,10 @@ pub(super) fn excerpt(log: &str) -> String {
 
 /// Returns what `ptxas` says of each kernel: `scale: 8 registers, 0 bytes spilled, 0 bytes stack`.
 pub(super) fn resources(log: &str) -> String {
-    let mut kernels = Vec::new();
-    let mut kernel = Kernel::default();
-    for line in log.lines() {
-        if let Some((_, rest)) = line.split_once("Compiling entry function '") {
-            kernel = Kernel { name: rest.split('\'').next().unwrap_or(rest).to_owned(), ..Kernel::default() };
-        } else if line.contains("bytes stack frame") {
-            kernel.stack = before(line, " bytes stack frame");
-            kernel.spilled = before(line, " bytes spill stores").saturating_add(before(line, " bytes spill loads"));
-        } else if line.contains(" registers") && !kernel.name.is_empty() {
-            let registers = before(line, " registers");
-            let Kernel { name, spilled, stack } = std::mem::take(&mut kernel);
-            kernels.push(format!("{name}: {registers} registers, {spilled} bytes spilled, {stack} bytes stack"));
-        }
-    }
-    kernels.join("; ")
-}
-
-#[derive(Debug, Default)]
-struct Kernel {
-    name: String,
-    /// Stores and loads together, in bytes.
-    spilled: u64,
-    /// In bytes.
-    stack: u64,
-}
-
-/// Returns the number that stands before `unit`, 0 where none does.
-fn before(line: &str, unit: &str) -> u64 {
-    let number = line.split_once(unit).and_then(|(text, _)| text.split_whitespace().last()?.parse().ok());
-    number.unwrap_or(0)
+    let told = |KernelUse { name, registers, spilled, stack }| {
+        format!("{name}: {registers} registers, {spilled} bytes spilled, {stack} bytes stack")
+    };
+    uses(log).into_iter().map(told).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

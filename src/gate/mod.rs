@@ -1,11 +1,9 @@
 //! The compile gate: a text that cannot be compiled costs milliseconds on this machine, and no device is occupied for it.
 
 mod arch;
-mod find;
 mod nvrtc;
 mod log;
 mod check;
 
 pub use check::{Checked, Gate};
-pub use find::nvrtc_library;
 pub use nvrtc::main;

@@ -1,6 +1,6 @@
 //! The seam between a measurement and the thing that measures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -92,8 +92,9 @@ pub trait Harness: Send + Sync {
         Ranking::default()
     }
 
-    /// Tells whether this harness can measure on `gpu`; an error says why not and what would help.
-    fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError>;
+    /// Tells whether this harness can measure a kernel in the file `kernel` on `gpu`; an error says why not and what would
+    /// help.
+    fn supports(&self, kernel: &Path, gpu: &Gpu) -> Result<(), HarnessError>;
 
     /// Returns the job that measures `request`: with an incumbent, `effort.pairs` blocks a side, a coin saying for each
     /// pair which of them is first.

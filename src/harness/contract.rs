@@ -171,7 +171,7 @@ fn printed(role: Role, said: Said, finding: Finding) -> Judged {
         Said::Nothing => Err(NOTHING_WRITTEN.to_owned()),
         Said::Unsound(message) => Err(format!("what the harness printed is not to be believed: {message}")),
         Said::Failed(line) => Ok(Err(blame(role, KernelFailure::WrongAnswer, line))),
-        Said::Cases(cases) => Ok(Ok(BlockResult { device: finding.device?, cases })),
+        Said::Cases(cases) => Ok(Ok(BlockResult { device: finding.device?, cases, conditions: None })),
     }
 }
 
@@ -189,7 +189,7 @@ impl Harness for Contract {
     }
 
     /// Any device: the result has to name the one it came from.
-    fn supports(&self, _gpu: &Gpu) -> Result<(), HarnessError> {
+    fn supports(&self, _kernel: &Path, _gpu: &Gpu) -> Result<(), HarnessError> {
         Ok(())
     }
 

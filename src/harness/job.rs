@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::conditions::Conditions;
 use super::encoded;
 use crate::protocol::{BadMicros, Device, Gpu, MetricName, Micros};
 use crate::stats;
@@ -210,4 +211,6 @@ pub struct BlockResult {
     pub device: Device,
     /// In the harness's order; the same ids in every block.
     pub cases: Vec<CaseResult>,
+    /// What the device was like meanwhile, where the harness knows.
+    pub conditions: Option<Conditions>,
 }

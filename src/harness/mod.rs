@@ -6,6 +6,8 @@ mod job;
 mod duel;
 mod result;
 mod device;
+mod conditions;
+pub(crate) mod nvrtc;
 pub mod launch;
 mod printed;
 mod contract;
@@ -19,6 +21,7 @@ mod open;
 
 pub use added::added_lines;
 pub use api::*;
+pub use conditions::*;
 pub use job::*;
 pub use open::open;
 pub use tripwire::{Language, Tripped, tripped};

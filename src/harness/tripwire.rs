@@ -8,13 +8,15 @@ use std::path::Path;
 
 use super::added::added_lines;
 use super::lexer::{Comments, Token, tokens};
-use super::wires::{Act, C, Form, PYTHON, TEXTS, Wire};
+use super::wires::{Act, C, CUDA, Form, PYTHON, TEXTS, Wire};
 
 /// The language of a kernel, as its file's name tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
-    /// C, C++, CUDA and HIP.
+    /// C, C++ and HIP.
     C,
+    /// CUDA, whose files hold code for the device.
+    Cuda,
     /// Python, with C in its texts where it has any.
     Python,
 }
@@ -23,7 +25,8 @@ impl Language {
     /// Returns the language of the file `path`; `None` for names that tell of none, whose texts have no tripwires.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
-            "c" | "h" | "cc" | "cpp" | "cxx" | "hpp" | "cu" | "cuh" | "hip" => Some(Self::C),
+            "c" | "h" | "cc" | "cpp" | "cxx" | "hpp" | "hip" => Some(Self::C),
+            "cu" | "cuh" => Some(Self::Cuda),
             "py" => Some(Self::Python),
             _ => None,
         }
@@ -49,6 +52,11 @@ pub fn tripped(language: Language, before: &str, after: &str) -> Vec<Tripped> {
     let mut found = BTreeSet::new();
     match language {
         Language::C => in_c(after, &added, &mut found),
+        Language::Cuda => {
+            in_c(after, &added, &mut found);
+            let last = added.last().copied().unwrap_or_default();
+            find(CUDA, &tokens(after, Comments::C, last), &added, &mut found);
+        }
         Language::Python => in_python(after, &added, &mut found),
     }
     found.into_iter().collect()
@@ -147,7 +155,7 @@ mod tests {
 
     #[test]
     fn each_wire_trips_by_its_own_word() {
-        for (language, wires) in [(Language::C, C), (Language::Python, PYTHON)] {
+        for (language, wires) in [(Language::C, C), (Language::Cuda, CUDA), (Language::Python, PYTHON)] {
             for wire in wires {
                 let word = wire.word.replace('*', "x");
                 let text = match wire.form {
@@ -198,6 +206,27 @@ mod tests {
     }
 
     #[test]
+    fn a_device_has_no_honest_use_for_its_clocks_and_the_hosts_screen() {
+        for code in [
+            "long long t = clock64();",
+            "int t = clock();",
+            "while (clock () < end) ;",
+            "__nanosleep(100);",
+            "printf(\"%d\", i);",
+            "asm volatile(\"mov.u64 %0, %globaltimer;\" : \"=l\"(t));",
+            "asm(\"mov.u32 %0, %clock;\" : \"=r\"(t));",
+            "asm(\"nanosleep.u32 100;\");",
+        ] {
+            assert!(refused(Language::Cuda, code), "{code}");
+        }
+        let honest = "__shared__ float clock_tile[32]; int clock = 3; x = clock; asm(\"fma.rn.f32 %0, %1, %2, %3;\");\n\
+                      // launch: grid = 1, block = 1\n#include <cuda_fp16.h>\n__trap();";
+        assert_eq!(names(Language::Cuda, honest), [("assembly", Act::Show)]);
+        let lasting = "asm(\"createpolicy.fractional.L2::evict_last.b64 %0, 1.0;\");";
+        assert!(names(Language::Cuda, lasting).contains(&("caches", Act::Show)));
+    }
+
+    #[test]
     fn c_inside_python_is_read_as_c() {
         let text = "src = r'''\n#include <torch/extension.h>\n#include <dlfcn.h>\nvoid f() { dlopen(0, 1); }\n'''\n";
         assert!(refused(Language::Python, text));
@@ -211,5 +240,7 @@ mod tests {
             let text = std::fs::read_to_string(path).unwrap();
             assert_eq!(names(Language::C, &text), [], "{name}");
         }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/grayscale/kernel.cu");
+        assert_eq!(names(Language::of(&path).unwrap(), &std::fs::read_to_string(path).unwrap()), []);
     }
 }

@@ -77,12 +77,22 @@ pub(super) const C: &[Wire] = wires! {
     Show "device" Word ["clock64" "globaltimer" "cudaLaunchHostFunc" "cudaMallocAsync"]
 };
 
+/// For CUDA, beside those for C: what a kernel on a device could tell its own time by, waste it with, or talk with.
+pub(super) const CUDA: &[Wire] = wires! {
+    Refuse "clock" Word ["clock64" "globaltimer" "__clock" "__clock64" "__clockhi" "__globaltimer" "__nanosleep"
+        "__nvvm_read_ptx_sreg_clock*" "__nvvm_read_ptx_sreg_globaltimer*"]
+    Refuse "clock" Call ["clock"]
+    Refuse "output" Call ["printf" "vprintf"]
+    Show "memory" Call ["malloc"]
+};
+
 /// Within the texts of C, where assembly and sections are.
 pub(super) const TEXTS: &[Wire] = wires! {
     Refuse "assembly" Word ["syscall" "sysenter" "int $0x80" "int 0x80" ".incbin" "svc #0" "svc 0" "ecall"]
-    Refuse "clock" Word ["rdtsc" "rdpmc" "%clock" "globaltimer" "cntvct"]
+    Refuse "clock" Word ["rdtsc" "rdpmc" "%clock" "globaltimer" "nanosleep" "cntvct"]
     Refuse "startup" Word [".init_array" ".preinit_array" ".ctors" ".fini_array"]
     Refuse "harness" Word ["AFTERHOURS_" "/proc/"]
+    Show "caches" Word ["evict_last" "createpolicy"]
 };
 
 /// For Python.

@@ -141,7 +141,7 @@ fn parts(
 ) -> Result<Parts, SessionError> {
     let (root, gpu) = (workspace.repo_root(), &mission.terms.gpu);
     let harness = harness::open(&root.join(&mission.harness))?;
-    harness.supports(gpu)?;
+    harness.supports(workspace.kernel_path(), gpu)?;
     Ok(Parts {
         agent: Some(options.agent.clone()),
         harness,

@@ -67,7 +67,7 @@ impl Session {
     /// Where kernel, repository or harness do not allow a run, or the name is taken; nothing is left behind.
     pub fn begin(opening: Opening, parts: Parts) -> Result<Self, SessionError> {
         let Parts { mission, workspace, harness, .. } = &parts;
-        harness.supports(&mission.terms.gpu)?;
+        harness.supports(workspace.kernel_path(), &mission.terms.gpu)?;
         let baseline = workspace.read_kernel()?;
         let artifacts = workspace.repo_root().join("artifacts");
         let Opening { run_id, mission_file, vars } = opening;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{CaseResult, Failure, Role};
+use crate::harness::{CaseResult, Conditions, Failure, Role};
 use crate::protocol::{
     BadMicros, CaseFigure, Comparison, ContentHash, Device, Gpu, InfraFailure, KernelFailure, MetricName, Micros,
     Outcome, Setback, Side, Terms, Verdict,
@@ -51,6 +51,9 @@ pub struct Reading {
     pub device: Device,
     /// In the harness's order.
     pub cases: Vec<CaseResult>,
+    /// What the device was like meanwhile, where the harness knows: not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Conditions>,
 }
 
 /// What the processes of a measurement left, as its harness read it. The outcome follows from this and the mission alone.
@@ -287,7 +290,7 @@ mod tests {
             time_us: vec![Micros::new(*us).unwrap(); 5],
             mean_us: None,
         });
-        Reading { role, device: device("cpu (test)", None), cases: cases.collect() }
+        Reading { role, device: device("cpu (test)", None), cases: cases.collect(), conditions: None }
     }
 
     fn judged(incumbent: Option<ContentHash>, aim: Aim, blocks: Vec<Reading>) -> Outcome {

@@ -202,8 +202,8 @@ impl<'a> Series<'a> {
         self.readings.expected += expected;
         for ran in &output.ran {
             match (self.bench.harness.read(ran), ran.part) {
-                (Ok(Some(BlockResult { device, cases })), Part::Block(_)) => {
-                    self.readings.blocks.push(Reading { role: ran.role, device, cases });
+                (Ok(Some(BlockResult { device, cases, conditions })), Part::Block(_)) => {
+                    self.readings.blocks.push(Reading { role: ran.role, device, cases, conditions });
                 }
                 (Ok(_), _) => {}
                 (Err(failure), _) => {

@@ -5,5 +5,6 @@
 mod measure;
 mod run;
 mod native;
+mod cuda;
 mod programs;
 mod gpumode;

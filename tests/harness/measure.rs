@@ -1,5 +1,7 @@
 //! Measures a kernel, and tells whose fault a failure is.
 
+use std::fmt::Debug;
+
 use afterhours::harness::{BlockResult, Failure, Harness, Request, Role};
 use afterhours::protocol::{Effort, Gpu, InfraFailure, KernelFailure};
 
@@ -36,14 +38,14 @@ pub(crate) fn measure(
     Ok(blocks)
 }
 
-pub(crate) fn kernel_failure(result: Result<Vec<(Role, BlockResult)>, Failure>) -> (KernelFailure, String) {
+pub(crate) fn kernel_failure<T: Debug>(result: Result<T, Failure>) -> (KernelFailure, String) {
     match result {
         Err(Failure::Kernel(failure, message)) => (failure, message),
         other => panic!("not a kernel's failure: {other:?}"),
     }
 }
 
-pub(crate) fn infra_failure(result: Result<Vec<(Role, BlockResult)>, Failure>) -> (InfraFailure, String) {
+pub(crate) fn infra_failure<T: Debug>(result: Result<T, Failure>) -> (InfraFailure, String) {
     match result {
         Err(Failure::Infra(failure, message)) => (failure, message),
         other => panic!("not a failure of the infrastructure: {other:?}"),

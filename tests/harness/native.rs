@@ -299,13 +299,18 @@ fn a_harness_that_cannot_be_used_names_the_file_and_the_remedy() {
 }
 
 #[test]
-fn a_native_harness_measures_on_the_cpu_alone_and_needs_its_compiler() {
+fn a_kernels_name_and_the_device_must_fit_and_the_compiler_must_be_there() {
     let harness = Problem::new(TOML, REFERENCE).open();
-    harness.supports(&Gpu("cpu".to_owned())).unwrap();
-    let error = harness.supports(&Gpu::default()).unwrap_err().to_string();
-    assert!(error.contains("B200") && error.contains("gpu: cpu"), "{error}");
+    let cpu = Gpu("cpu".to_owned());
+    let (c, cuda) = (Path::new("/k/kernel.c"), Path::new("/k/kernel.cu"));
+    harness.supports(c, &cpu).unwrap();
+    harness.supports(cuda, &Gpu::default()).unwrap();
+    let error = harness.supports(c, &Gpu::default()).unwrap_err().to_string();
+    assert!(error.contains("kernel.c is C") && error.contains("B200") && error.contains("gpu: cpu"), "{error}");
+    let error = harness.supports(cuda, &cpu).unwrap_err().to_string();
+    assert!(error.contains("kernel.cu is CUDA") && error.contains("name a device in gpu"), "{error}");
     let other = Problem::new(&TOML.replace("cc = \"cc\"", "cc = \"no-such-compiler\""), REFERENCE).open();
-    match other.supports(&Gpu("cpu".to_owned())).unwrap_err() {
+    match other.supports(c, &cpu).unwrap_err() {
         HarnessError::MissingProgram { program, .. } => assert_eq!(program, "no-such-compiler"),
         other @ HarnessError::Bad { .. } => panic!("{other}"),
     }

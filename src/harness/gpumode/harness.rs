@@ -151,7 +151,7 @@ impl GpuMode {
         let times = report.benchmarks(cases).map_err(|fault| unsound(ran, fault))?;
         let case = |(case, us): (&Case, _)| CaseResult { id: case.0.clone(), time_us: vec![us], mean_us: None };
         let device = finding.device.map_err(no_result)?;
-        Ok(BlockResult { device, cases: cases.iter().zip(times).map(case).collect() })
+        Ok(BlockResult { device, cases: cases.iter().zip(times).map(case).collect(), conditions: None })
     }
 }
 
@@ -186,7 +186,7 @@ impl Harness for GpuMode {
     }
 
     /// Any device: the launcher asks the machine for its name.
-    fn supports(&self, _gpu: &Gpu) -> Result<(), HarnessError> {
+    fn supports(&self, _kernel: &Path, _gpu: &Gpu) -> Result<(), HarnessError> {
         Ok(())
     }
 

@@ -1,15 +1,12 @@
 //! One case in one process: calls on fresh inputs with cold caches, timed, and checked where the kernel cannot know.
 
 use std::ffi::{c_longlong, c_void};
-use std::time::Instant;
-
-use thiserror::Error;
 
 use super::buffers::{Guarded, Side};
-use super::cache::Evictor;
 use super::compare::{Mismatch, compare};
 use super::inputs::{Stream, below, byte, fill, poison, stream};
 use super::library::Entry;
+use super::machine::{Fault, Machine};
 use super::spec::{Arg, BufferArg, Case, Content, Spec};
 
 /// The call numbers that checks before and after the timing use; timed calls count from 1.
@@ -18,29 +15,14 @@ const LAST: u64 = u64::MAX;
 /// Numbers that belong to a case and to no call of it.
 const CASE: u64 = u64::MAX - 1;
 
-/// Why a case did not pass.
-#[derive(Debug, Error)]
-pub(super) enum Fault {
-    /// The kernel is wrong.
-    #[error("{0}")]
-    Kernel(String),
-    /// The harness's reference is wrong.
-    #[error("{0}")]
-    Reference(String),
-}
-
-/// The two texts.
-pub(super) struct Pair {
-    pub(super) kernel: Entry,
-    pub(super) reference: Entry,
-}
-
 /// A case with its memory.
 pub(super) struct Bench<'a> {
-    pair: &'a Pair,
+    machine: &'a mut dyn Machine,
+    reference: &'a Entry,
     spec: &'a Spec,
+    case: &'a Case,
     seed: u64,
-    case: u64,
+    index: u64,
     slots: Vec<Slot>,
     sizes: Vec<c_longlong>,
 }
@@ -55,7 +37,13 @@ struct Slot {
 
 impl<'a> Bench<'a> {
     /// Allocates the memory of the case at place `index` of the spec.
-    pub(super) fn new(pair: &'a Pair, spec: &'a Spec, case: &Case, index: u64, seed: u64) -> Self {
+    pub(super) fn new(
+        machine: &'a mut dyn Machine,
+        reference: &'a Entry,
+        spec: &'a Spec,
+        (index, case): (u64, &'a Case),
+        seed: u64,
+    ) -> Self {
         let mut canaries = stream(seed, index, CASE);
         let (mut slots, mut sizes) = (Vec::new(), Vec::new());
         for arg in &case.args {
@@ -67,34 +55,37 @@ impl<'a> Bench<'a> {
                 }
             }
         }
-        Self { pair, spec, seed, case: index, slots, sizes }
+        Self { machine, reference, spec, case, seed, index, slots, sizes }
     }
 
     /// Returns the microseconds of each timed call.
     ///
     /// The answer is checked on the first call, on one call of each stage that the seed picks, and after the last one.
-    pub(super) fn run(&mut self, evictor: &mut Evictor) -> Result<Vec<f64>, Fault> {
-        self.call(FIRST, evictor)?;
+    pub(super) fn run(&mut self) -> Result<Vec<f64>, Fault> {
+        let lens: Vec<usize> = self.slots.iter().map(|slot| slot.memory.watched_len()).collect();
+        self.machine.prepare(self.case, &lens)?;
+        self.call(FIRST)?;
         self.check_answer()?;
-        let mut picks = stream(self.seed, self.case, CASE);
+        let mut picks = stream(self.seed, self.index, CASE);
         let mut times = Vec::new();
         for repeats in &self.spec.stage_repeats {
-            let stage = self.stage(*repeats, times.len(), below(&mut picks, *repeats), evictor)?;
+            let stage = self.stage(*repeats, times.len(), below(&mut picks, *repeats))?;
             let stop = self.spec.early_stop_us.is_some_and(|limit| median(&stage) > limit);
             times.extend(stage);
             if stop {
                 break;
             }
         }
-        self.call(LAST, evictor)?;
+        self.call(LAST)?;
         self.check_answer()?;
+        self.machine.conclude()?;
         Ok(times)
     }
 
-    fn stage(&mut self, repeats: u32, done: usize, checked: u32, evictor: &mut Evictor) -> Result<Vec<f64>, Fault> {
+    fn stage(&mut self, repeats: u32, done: usize, checked: u32) -> Result<Vec<f64>, Fault> {
         let mut times = Vec::new();
         for (number, repeat) in (done as u64 + 1..).zip(0..repeats) {
-            times.push(self.call(number, evictor)?);
+            times.push(self.call(number)?);
             if repeat == checked {
                 self.check_answer()?;
             }
@@ -103,20 +94,15 @@ impl<'a> Bench<'a> {
     }
 
     /// Calls the kernel once on inputs of its own, and returns the microseconds it took.
-    fn call(&mut self, number: u64, evictor: &mut Evictor) -> Result<f64, Fault> {
-        let mut stream = stream(self.seed, self.case, number);
+    fn call(&mut self, number: u64) -> Result<f64, Fault> {
+        let mut stream = stream(self.seed, self.index, number);
         self.slots.iter_mut().for_each(|slot| slot.prepare(&mut stream));
-        let buffers: Vec<*mut c_void> = self.slots.iter_mut().map(|slot| slot.memory.as_mut_ptr().cast()).collect();
-        evictor.evict(self.slots.iter().map(|slot| slot.memory.bytes()));
-        let start = Instant::now();
-        // SAFETY: buffers and sizes follow the spec from which the prototype and the shim were generated. A kernel that
-        // leaves its buffers all the same is what this process is for: it holds nothing but this measurement.
-        unsafe { self.pair.kernel.call(&buffers, &self.sizes) };
-        let elapsed = start.elapsed();
+        let mut buffers: Vec<&mut Guarded> = self.slots.iter_mut().map(|slot| &mut slot.memory).collect();
+        let elapsed = self.machine.call(&mut buffers, &self.sizes)?;
         // First of all, so that work which the kernel left to another thread comes too late.
         self.slots.iter_mut().for_each(Slot::keep_output);
         self.slots.iter().try_for_each(Slot::check_untouched)?;
-        Ok(elapsed.as_nanos() as f64 / 1e3)
+        Ok(elapsed)
     }
 
     /// Compares the outputs of the last call with the reference's.
@@ -124,7 +110,7 @@ impl<'a> Bench<'a> {
         let mut doubles: Vec<Vec<f64>> = self.slots.iter().map(Slot::reference_buffer).collect();
         let buffers: Vec<*mut c_void> = doubles.iter_mut().map(|buffer| buffer.as_mut_ptr().cast()).collect();
         // SAFETY: as for the kernel, with a double for each element.
-        unsafe { self.pair.reference.call(&buffers, &self.sizes) };
+        unsafe { self.reference.call(&buffers, &self.sizes) };
         for (slot, expected) in self.slots.iter().zip(&doubles) {
             if slot.arg.content == Content::Output {
                 let got = slot.arg.dtype.decode(&slot.kept);
@@ -184,7 +170,7 @@ impl Slot {
 }
 
 /// Returns the median, the upper one of an even number of times.
-fn median(times: &[f64]) -> f64 {
+pub(super) fn median(times: &[f64]) -> f64 {
     let mut sorted = times.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)

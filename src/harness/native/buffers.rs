@@ -1,7 +1,7 @@
 //! The memory of a call's arguments: aligned, and watched on both sides.
 
 /// Bytes watched before and after a buffer, at least.
-const GUARD: usize = 4096;
+pub(super) const GUARD: usize = 4096;
 /// A cache line.
 const ALIGNMENT: usize = 64;
 
@@ -43,6 +43,20 @@ impl Guarded {
         rest.split_at_mut(self.len).0
     }
 
+    /// Returns the buffer between its guards: as many bytes on either side, whatever its alignment.
+    pub(super) fn watched(&self) -> &[u8] {
+        self.memory.split_at(self.start - GUARD).1.split_at(self.watched_len()).0
+    }
+
+    pub(super) fn watched_mut(&mut self) -> &mut [u8] {
+        let len = self.watched_len();
+        self.memory.split_at_mut(self.start - GUARD).1.split_at_mut(len).0
+    }
+
+    pub(super) fn watched_len(&self) -> usize {
+        GUARD + self.len + GUARD
+    }
+
     /// Tells which side of the buffer was written to, if any.
     pub(super) fn trespass(&self) -> Option<Side> {
         let (before, _, after) = self.parts();
@@ -75,6 +89,11 @@ mod tests {
             assert_eq!(buffer.bytes().len(), len);
             buffer.bytes_mut().fill(0);
             assert_eq!(buffer.trespass(), None);
+            let len = buffer.watched_len();
+            assert_eq!((buffer.watched().len(), buffer.watched_mut().len()), (len, len));
+            assert!(buffer.watched()[..GUARD].iter().chain(&buffer.watched()[len - GUARD..]).all(|byte| *byte == 7));
+            buffer.watched_mut()[GUARD - 1] = 8;
+            assert_eq!(buffer.trespass(), Some(Side::Before));
         }
     }
 

@@ -21,11 +21,14 @@ pub(super) enum ExprError {
     DivisionByZero,
     #[error("expected {expected} at {found:?}")]
     Unexpected { expected: &'static str, found: String },
+    #[error("ceil_div divides what is not below zero by what is above it")]
+    CeilDiv,
     #[error("longer than {MAX_LENGTH} characters")]
     TooLong,
 }
 
-/// Returns the value of `text`: integers, names of `sizes`, `+ - * /` (rounding towards zero) and parentheses.
+/// Returns the value of `text`: integers, names of `sizes`, `+ - * /` (rounding towards zero), parentheses, and the functions
+/// `ceil_div`, `min` and `max` of two values.
 pub(super) fn eval(text: &str, sizes: &Sizes) -> Result<i64, ExprError> {
     if text.len() > MAX_LENGTH {
         return Err(ExprError::TooLong);
@@ -34,6 +37,24 @@ pub(super) fn eval(text: &str, sizes: &Sizes) -> Result<i64, ExprError> {
     let value = parser.sum()?;
     parser.skip_spaces();
     if parser.rest.is_empty() { Ok(value) } else { Err(parser.unexpected("an operator or the end")) }
+}
+
+type Function = fn(i64, i64) -> Result<i64, ExprError>;
+
+/// Returns the function of a name.
+fn function(name: &str) -> Option<Function> {
+    match name {
+        "ceil_div" => Some(ceil_div),
+        "min" => Some(|a, b| Ok(a.min(b))),
+        "max" => Some(|a, b| Ok(a.max(b))),
+        _ => None,
+    }
+}
+
+fn ceil_div(value: i64, divisor: i64) -> Result<i64, ExprError> {
+    let (value, divisor) = u64::try_from(value).ok().zip(u64::try_from(divisor).ok()).ok_or(ExprError::CeilDiv)?;
+    let quotient = if divisor == 0 { None } else { Some(value.div_ceil(divisor)) };
+    i64::try_from(quotient.ok_or(ExprError::CeilDiv)?).map_err(|_| ExprError::Overflow)
 }
 
 struct Parser<'a> {
@@ -79,6 +100,11 @@ impl<'a> Parser<'a> {
             return if self.take(')') { Ok(value) } else { Err(self.unexpected("')'")) };
         }
         let word = self.word();
+        if let Some(function) = function(word)
+            && self.take('(')
+        {
+            return self.call(function);
+        }
         if word.is_empty() {
             Err(self.unexpected("a number, a size or '('"))
         } else if word.starts_with(|c: char| c.is_ascii_digit()) {
@@ -89,6 +115,16 @@ impl<'a> Parser<'a> {
         } else {
             self.sizes.get(word).copied().ok_or_else(|| ExprError::UnknownName(word.to_owned(), self.known()))
         }
+    }
+
+    /// Reads the two values of a function, whose opening parenthesis is behind.
+    fn call(&mut self, function: Function) -> Result<i64, ExprError> {
+        let first = self.sum()?;
+        if !self.take(',') {
+            return Err(self.unexpected("','"));
+        }
+        let second = self.sum()?;
+        if self.take(')') { function(first, second) } else { Err(self.unexpected("')'")) }
     }
 
     fn word(&mut self) -> &'a str {
@@ -134,6 +170,19 @@ mod tests {
         assert_eq!(value("(m+1)/2*2"), Ok(6));
         assert_eq!(value("10-2-3"), Ok(5));
         assert_eq!(value(" ( ( m ) ) "), Ok(6));
+    }
+
+    #[test]
+    fn functions_take_two_values_and_their_names_are_free_for_sizes() {
+        assert_eq!(value("ceil_div(m, k_2)"), Ok(2));
+        assert_eq!(value("ceil_div(m*2, k_2) + min(m, 3) * max (1, 2)"), Ok(9));
+        assert_eq!(eval("max+1", &Sizes::from([("max".to_owned(), 6)])), Ok(7));
+        for text in ["ceil_div(1, 0)", "ceil_div(0-1, 2)", "ceil_div(1, 0-2)"] {
+            assert_eq!(value(text), Err(ExprError::CeilDiv), "{text}");
+        }
+        assert!(matches!(value("min(1)"), Err(ExprError::Unexpected { expected: "','", .. })));
+        assert!(matches!(value("min(1, 2, 3)"), Err(ExprError::Unexpected { expected: "')'", .. })));
+        assert_eq!(value("sqrt(m)"), Err(ExprError::UnknownName("sqrt".into(), "k_2, m".into())));
     }
 
     #[test]

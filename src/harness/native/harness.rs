@@ -1,13 +1,14 @@
-//! The native harness: the job that builds and times a C kernel, and what its processes say.
+//! The native harness: the job that builds and times a kernel in C or CUDA, and what its processes say.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use super::build_log::excerpt;
+use super::cuda::build;
 use super::problem::Problem;
-use super::source::{Side, prototype, shim};
-use super::spec::{Secrets, Spec};
-use super::worker;
+use super::source::{Side, device_prototype, prototype, shim};
+use super::spec::{Secrets, Spec, Target};
+use super::worker::{self, Beside};
 use crate::harness::open::{bad, read};
 use crate::harness::result::{ResultObject, blame, ended_by_itself, no_result, with_stderr};
 use crate::harness::{
@@ -46,8 +47,11 @@ impl Native {
     }
 
     fn stage(&self, request: &Request<'_>, role: Role, kernel: &[u8]) -> Result<Stage, HarnessError> {
+        let target = if request.gpu.is_cpu() { Target::Host } else { Target::Cuda };
         let spec = Spec {
             harness: self.problem.name.clone(),
+            target,
+            entry: self.problem.entry.clone(),
             tolerance: self.problem.tolerance,
             imports: self.problem.compile.imports.clone(),
             stage_repeats: duel::stage_repeats(request),
@@ -56,21 +60,32 @@ impl Native {
         };
         let spec = serde_json::to_vec(&spec).map_err(|error| bad(&self.path, error.to_string()))?;
         let generated = |text: fn(&Problem, Side) -> String, side| text(&self.problem, side).into_bytes();
-        let files = [
+        let mut files = vec![
             ("reference_problem.h", generated(prototype, Side::Reference)),
             (REFERENCE_SOURCE, self.reference.clone()),
             ("reference_shim.c", generated(shim, Side::Reference)),
-            ("problem.h", generated(prototype, Side::Kernel)),
-            ("kernel.c", kernel.to_vec()),
-            ("shim.c", generated(shim, Side::Kernel)),
             (SPEC, spec),
         ];
         let optimise = ["-O2".to_owned()];
-        let build = vec![
-            self.compile(&optimise, "reference_problem.h", [REFERENCE_SOURCE, "reference_shim.c"], worker::REFERENCE),
-            self.compile(&self.problem.compile.flags, "problem.h", ["kernel.c", "shim.c"], worker::KERNEL),
-        ];
-        Ok(Stage { role, files: files.map(|(name, content)| (PathBuf::from(name), content)).into(), build })
+        let reference = [REFERENCE_SOURCE, "reference_shim.c"];
+        let mut build = vec![self.compile(&optimise, "reference_problem.h", reference, worker::REFERENCE)];
+        match target {
+            Target::Host => {
+                files.extend([
+                    ("problem.h", generated(prototype, Side::Kernel)),
+                    ("kernel.c", kernel.to_vec()),
+                    ("shim.c", generated(shim, Side::Kernel)),
+                ]);
+                let flags = &self.problem.compile.flags;
+                build.push(self.compile(flags, "problem.h", ["kernel.c", "shim.c"], worker::KERNEL));
+            }
+            Target::Cuda => {
+                let prototype = device_prototype(&self.problem).into_bytes();
+                files.extend([(build::PROTOTYPE, prototype), (build::TEXT, kernel.to_vec())]);
+                build.push(own("build", Vec::new(), None));
+            }
+        }
+        Ok(Stage { role, files: files.into_iter().map(|(name, content)| (name.into(), content)).collect(), build })
     }
 
     fn compile(&self, flags: &[String], header: &str, sources: [&str; 2], library: &str) -> Exec {
@@ -88,13 +103,8 @@ impl Native {
 
     fn block(&self, seed: u64) -> Result<Exec, HarnessError> {
         let secrets = Secrets { seed, nonce: self.nonce.clone() };
-        Ok(Exec {
-            program: Program::Agent,
-            args: vec!["worker".to_owned(), SPEC.to_owned()],
-            env: Vec::new(),
-            stdin: serde_json::to_vec(&secrets).map_err(|error| bad(&self.path, error.to_string()))?,
-            result: Some(PathBuf::from(RESULT)),
-        })
+        let secrets = serde_json::to_vec(&secrets).map_err(|error| bad(&self.path, error.to_string()))?;
+        Ok(own("worker", secrets, Some(PathBuf::from(RESULT))))
     }
 
     fn read_block(&self, ran: &Ran) -> Result<BlockResult, Failure> {
@@ -103,6 +113,12 @@ impl Native {
             return Err(no_result(with_stderr("the worker could not measure", ran)));
         }
         let crash = |message: &str| blame(ran.role, KernelFailure::Crash, with_stderr(message, ran));
+        if code == i32::from(worker::NOT_LAUNCHED) {
+            return Err(blame(ran.role, KernelFailure::Compile, with_stderr("the kernel cannot be launched", ran)));
+        }
+        if code == i32::from(worker::CRASHED) {
+            return Err(crash("the kernel crashed the device's context"));
+        }
         let Some(bytes) = &ran.result else {
             return Err(crash(&format!("the kernel ended the process before a result, with exit code {code}")));
         };
@@ -110,7 +126,7 @@ impl Native {
         if object.nonce.as_deref() != Some(self.nonce.as_str()) {
             return Err(crash("the result was not written by the worker, but from within the kernel's code"));
         }
-        let result = object.judge(ran.role)?;
+        let mut result = object.judge(ran.role)?;
         if code != 0 {
             return Err(crash(&format!("the process ended with exit code {code} after its result")));
         }
@@ -118,8 +134,16 @@ impl Native {
         if !expected.eq(result.cases.iter().map(|case| &case.id)) {
             return Err(no_result("the result's cases are not the harness's"));
         }
+        let beside: Beside = serde_json::from_slice(bytes).map_err(|error| no_result(error.to_string()))?;
+        result.conditions = beside.conditions;
         Ok(result)
     }
+}
+
+/// Returns the process of this program's own that works by the stage's spec.
+fn own(command: &str, stdin: Vec<u8>, result: Option<PathBuf>) -> Exec {
+    let args = vec![command.to_owned(), SPEC.to_owned()];
+    Exec { program: Program::Agent, args, env: Vec::new(), stdin, result }
 }
 
 /// A reference that does not build is the harness's fault, never the kernel's.
@@ -132,6 +156,9 @@ fn read_build(ran: &Ran) -> Result<(), Failure> {
         return Err(no_result(format!("the harness's reference does not compile:\n{log}")));
     }
     Err(match ran.exit {
+        Exit::Code(code) if code == i32::from(worker::UNABLE) => {
+            no_result(with_stderr("the kernel could not be compiled, through no fault of its own", ran))
+        }
         Exit::Code(_) => blame(ran.role, KernelFailure::Compile, log),
         Exit::Signal(_) => blame(ran.role, KernelFailure::Compile, format!("the compiler crashed\n{log}")),
         Exit::TimedOut => {
@@ -154,12 +181,28 @@ impl Harness for Native {
         vec![self.path.clone(), self.reference_path.clone()]
     }
 
-    fn supports(&self, gpu: &Gpu) -> Result<(), HarnessError> {
-        if !gpu.is_cpu() {
-            return Err(bad(
-                &self.path,
-                format!("is C for the host's processor and cannot measure on {gpu}; set gpu: cpu in the mission"),
-            ));
+    fn supports(&self, kernel: &Path, gpu: &Gpu) -> Result<(), HarnessError> {
+        let is_cuda = kernel.extension().is_some_and(|extension| extension == "cu");
+        let kernel = kernel.file_name().unwrap_or_default().display();
+        match (is_cuda, gpu.is_cpu()) {
+            (true, true) => {
+                return Err(bad(
+                    &self.path,
+                    format!(
+                        "{kernel} is CUDA and cannot be measured on the processor; name a device in gpu, or a kernel in C"
+                    ),
+                ));
+            }
+            (false, false) => {
+                return Err(bad(
+                    &self.path,
+                    format!(
+                        "{kernel} is C for the host's processor and cannot be measured on {gpu}; set gpu: cpu in the \
+                         mission, or name a kernel in CUDA, *.cu"
+                    ),
+                ));
+            }
+            (true, false) | (false, true) => {}
         }
         if is_in_path(&self.problem.compile.cc) {
             return Ok(());

@@ -1,4 +1,5 @@
-//! Native kernels: C for the host's processor, compiled in the stage and timed by this program's own worker.
+//! Native kernels: C for the host's processor and CUDA for a device, compiled in the stage and timed by this program's own
+//! worker.
 
 mod expr;
 mod dtype;
@@ -7,14 +8,16 @@ mod problem;
 mod source;
 mod spec;
 mod build_log;
-mod harness;
 mod buffers;
 mod cache;
 mod compare;
 mod imports;
 mod inputs;
 mod library;
+mod machine;
 mod bench;
+pub mod cuda;
 pub mod worker;
+mod harness;
 
 pub(super) use harness::Native;

@@ -167,7 +167,7 @@ fn case(entry: CaseEntry, params: &[Param]) -> Result<Case, String> {
             }
         });
     }
-    Ok(Case { id: entry.id, args })
+    Ok(Case { id: entry.id, sizes: entry.sizes, args })
 }
 
 fn size(value: &str, sizes: &Sizes) -> Result<i32, String> {

@@ -54,6 +54,11 @@ pub(super) fn prototype(problem: &Problem, side: Side) -> String {
     format!("void {}({});\n", side.entry(problem), params.join(", "))
 }
 
+/// Returns the same for a kernel in CUDA.
+pub(super) fn device_prototype(problem: &Problem) -> String {
+    format!("extern \"C\" __global__ {}", prototype(problem, Side::Kernel))
+}
+
 /// Returns the source of the uniform entry.
 pub(super) fn shim(problem: &Problem, side: Side) -> String {
     let (mut buffers, mut sizes) = (0, 0);
@@ -108,6 +113,8 @@ mod tests {
     #[test]
     fn the_kernel_sees_its_own_types_and_the_reference_doubles() {
         assert_eq!(prototype(&problem(), Side::Kernel), "void gray(const unsigned char *rgb, int n, float *out);\n");
+        let device = "extern \"C\" __global__ void gray(const unsigned char *rgb, int n, float *out);\n";
+        assert_eq!(device_prototype(&problem()), device);
         assert_eq!(prototype(&problem(), Side::Reference), "void reference(const double *rgb, int n, double *out);\n");
     }
 

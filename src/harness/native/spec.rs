@@ -3,12 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::dtype::Dtype;
+use super::expr::Sizes;
 use super::toml_file::{Distribution, Tolerance};
 
 /// The open part: a kernel may read it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Spec {
     pub(super) harness: String,
+    pub(super) target: Target,
+    /// The kernel's function.
+    pub(super) entry: String,
     pub(super) tolerance: Tolerance,
     /// More functions that the kernel may call.
     pub(super) imports: Vec<String>,
@@ -19,10 +23,22 @@ pub(super) struct Spec {
     pub(super) cases: Vec<Case>,
 }
 
+/// What the kernel is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Target {
+    /// C, for the host's processor.
+    Host,
+    /// CUDA, for the first device that the driver shows.
+    Cuda,
+}
+
 /// A case whose expressions have been worked out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Case {
     pub(super) id: String,
+    /// As the harness names them.
+    pub(super) sizes: Sizes,
     /// In the order of the prototype.
     pub(super) args: Vec<Arg>,
 }

@@ -6,19 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// Where NVRTC lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Nvrtc {
-    pub(super) library: PathBuf,
+pub(crate) struct Nvrtc {
+    pub(crate) library: PathBuf,
     /// The folders of CUDA's headers, such as `cuda_fp16.h`.
-    pub(super) includes: Vec<PathBuf>,
-}
-
-/// Returns the path of NVRTC's library, where this machine has one.
-pub fn nvrtc_library() -> Option<PathBuf> {
-    nvrtc().map(|found| found.library)
+    pub(crate) includes: Vec<PathBuf>,
 }
 
 /// Looks in the folders that the environment names, in the toolkit's own, and in Python's, in this order.
-pub(super) fn nvrtc() -> Option<Nvrtc> {
+pub(crate) fn nvrtc() -> Option<Nvrtc> {
     let listed = |name| env::var_os(name).map(|list| env::split_paths(&list).collect::<Vec<_>>()).unwrap_or_default();
     let toolkits = ["CUDA_HOME", "CUDA_PATH"].into_iter().flat_map(listed).chain(["/usr/local/cuda".into()]);
     let toolkit_libraries = toolkits.flat_map(|root| [root.join("lib64"), root.join("lib")]);

@@ -22,6 +22,9 @@ use crate::sandbox::{self, Access, End, Finished, Limits, Protections, SandboxEr
 /// The variable that names the file for a process's result.
 const RESULT_VARIABLE: &str = "AFTERHOURS_RESULT";
 
+/// The variable by which a user says which of several devices a program sees: the first of the list is the one it uses.
+const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
+
 /// How much of each output stream is kept, in bytes.
 const OUTPUT_BYTES: usize = 1 << 20;
 
@@ -97,7 +100,8 @@ impl Local {
     }
 
     async fn run_job(&self, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<JobOutput, RunnerError> {
-        let lock = DeviceLock::acquire(&self.locks, &job.gpu, || progress(Progress::WaitingForDevice)).await?;
+        let device = device(&job.gpu, std::env::var(VISIBLE).ok().as_deref());
+        let lock = DeviceLock::acquire(&self.locks, &device, || progress(Progress::WaitingForDevice)).await?;
         let deadline = Instant::now() + job.timeout.min(LONGEST);
         let mut folders = Vec::new();
         for stage in &job.stages {
@@ -245,6 +249,16 @@ impl Bench<'_> {
     }
 }
 
+/// Returns the name under which a device is locked. Several GPUs of one name are several devices, told apart by the first that
+/// the environment lets a program see; where it says nothing, a program takes number 0.
+fn device(gpu: &Gpu, visible: Option<&str>) -> Gpu {
+    if gpu.is_cpu() {
+        return gpu.clone();
+    }
+    let first = visible.and_then(|list| list.split(',').next()).map(str::trim).filter(|first| !first.is_empty());
+    Gpu(format!("{gpu} {}", first.unwrap_or("0")))
+}
+
 /// Refuses a system that lacks a protection.
 fn demand(protections: &Protections) -> Result<(), RunnerError> {
     if protections.is_complete() {
@@ -344,6 +358,16 @@ mod tests {
         assert!(matches!(error, RunnerError::Missing(_)));
         let text = error.to_string();
         assert!(text.contains("without signals (it needs a newer kernel)") && text.contains("best_effort"), "{text}");
+    }
+
+    #[test]
+    fn several_gpus_of_one_name_are_several_devices() {
+        let name = |visible| device(&Gpu::default(), visible).0;
+        assert_eq!(name(None), name(Some("0")));
+        assert_eq!((name(Some("")), name(Some("1,0"))), (name(Some("0,1")), name(Some(" 1"))));
+        assert_ne!(name(Some("0")), name(Some("1")));
+        let cpu = Gpu("cpu".to_owned());
+        assert_eq!(device(&cpu, Some("3")), cpu);
     }
 
     #[test]

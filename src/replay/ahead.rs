@@ -1,4 +1,4 @@
-//! Reading ahead: the journal and its evidence are read, verified and parsed on a thread of their own.
+//! Reading ahead: the journal is read, verified and parsed on one thread, and the evidence that it names on another.
 
 use std::mem;
 use std::panic::resume_unwind;
@@ -33,10 +33,19 @@ pub(super) fn read<X: From<JournalError>>(
     mut on_entry: impl FnMut(Entry) -> Result<(), X>,
 ) -> Result<Opened, X> {
     thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(AHEAD);
-        let reader = scope.spawn(move || read_into(&sender, folder));
-        // Where an entry ends the walk, the receiver goes, and with its next batch the reader.
-        receiver.into_iter().flatten().try_for_each(&mut on_entry)?;
+        let (records, read_records) = sync_channel(AHEAD);
+        let (entries, read_entries) = sync_channel::<Vec<Entry>>(AHEAD);
+        let reader = scope.spawn(move || read_into(&records, folder));
+        scope.spawn(move || {
+            for batch in read_records {
+                // Nobody takes them any more: the reader ends as well, with its next batch.
+                if entries.send(with_evidence(batch, folder)).is_err() {
+                    break;
+                }
+            }
+        });
+        // Where an entry ends the walk, the receiver goes, and with their next batch the others.
+        read_entries.into_iter().flatten().try_for_each(&mut on_entry)?;
         let read = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
         read.or_else(|halt| halt.0.map_or(Ok(Opened::default()), |error| Err(error.into())))
     })
@@ -51,16 +60,20 @@ impl From<JournalError> for Halt {
     }
 }
 
-fn read_into(sender: &SyncSender<Vec<Entry>>, folder: &Path) -> Result<Opened, Halt> {
+fn read_into(records: &SyncSender<Vec<Record<Event>>>, folder: &Path) -> Result<Opened, Halt> {
     let mut batch = Vec::with_capacity(BATCH);
     let read = journal::read(folder, |record| {
-        let evidence = evidence_of(&record, folder);
-        batch.push(Entry { record, evidence });
-        if batch.len() < BATCH { Ok(()) } else { sender.send(mem::take(&mut batch)).map_err(|_| Halt(None)) }
+        batch.push(record);
+        if batch.len() < BATCH { Ok(()) } else { records.send(mem::take(&mut batch)).map_err(|_| Halt(None)) }
     });
     // Whatever ended the reading, the entries before it are good.
-    let _ = sender.send(batch);
+    let _ = records.send(batch);
     read
+}
+
+fn with_evidence(records: Vec<Record<Event>>, folder: &Path) -> Vec<Entry> {
+    let entry = |record| Entry { evidence: evidence_of(&record, folder), record };
+    records.into_iter().map(entry).collect()
 }
 
 fn evidence_of(record: &Record<Event>, folder: &Path) -> Option<Result<Box<Evidence>, Disagreement>> {

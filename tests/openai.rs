@@ -245,6 +245,20 @@ fn another_model_is_asked_after_three_faults_and_the_first_one_again_in_the_next
 }
 
 #[test]
+fn words_at_which_an_endpoint_fails_again_and_again_are_given_up() {
+    let endpoint = Endpoint::always(|asked| {
+        let words = asked.body["messages"].as_array().unwrap().len();
+        if words > 3 { status(500, &[], "broken") } else { Answer::call("revert", json!({})).steps(asked) }
+    });
+    let mut desk = Desk::new(&settings(&endpoint.url, Api::Chat));
+    assert!(!desk.ask().unwrap().sent.unwrap().renewed);
+    for _ in 0..3 {
+        assert_eq!(desk.fault().kind, FaultKind::Server);
+    }
+    assert!(desk.ask().unwrap().sent.unwrap().renewed, "the transcript says so, for those who play it");
+}
+
+#[test]
 fn a_model_that_is_refused_is_not_asked_again_and_the_last_one_ends_the_run() {
     for (code, body) in [(401, "bad key"), (403, ""), (402, ""), (404, "no such model"), (429, "insufficient_quota")] {
         let endpoint = Endpoint::always(move |asked| match asked.body["model"].as_str() {

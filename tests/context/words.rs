@@ -148,6 +148,18 @@ fn four_answers_that_bring_nothing_clear_the_conversation() {
 }
 
 #[test]
+fn a_conversation_that_is_given_up_is_told_anew() {
+    let mut run = Run::new(KERNEL);
+    let mut context = usual();
+    let first = request(&mut context, &run);
+    let turn = Turn { calls: vec![call("a", "read-file")], ..Turn::default() };
+    exchange(&mut context, &mut run, turn, &[result("a", Answer::Done, "lines 1 to 2:\na\nb")]);
+    assert!(request(&mut context, &run).len() > first.len());
+    context.renew();
+    assert_eq!(request(&mut context, &run).len(), first.len());
+}
+
+#[test]
 fn a_model_that_reads_is_not_made_to_forget() {
     let mut run = Run::new(KERNEL);
     let mut context = usual();

@@ -19,7 +19,7 @@ use crate::harness;
 use crate::mission::{RunnerChoice, SandboxChoice, SlurmSettings};
 use crate::protocol::{Analysis, Controls, Gpu, Profile, Profiles, Tool};
 use crate::report::outcome_text;
-use crate::runner::{Local, Runner, Slurm};
+use crate::runner::{Local, Modal, Runner, Slurm};
 use crate::session::{self, SessionError};
 use crate::stats::{Aim, NIGHT, Rule};
 use crate::tools::{self, Bench, Context, EditKernel, Order, ReadFile, Readable, Replacement, Yardstick};
@@ -124,9 +124,7 @@ fn runner(choice: RunnerChoice) -> Result<Box<dyn Runner>, CliError> {
             let slurm = Slurm::new(agent, SlurmSettings::default(), SandboxChoice::default(), &scratch);
             Ok(Box::new(slurm.map_err(SessionError::from)?))
         }
-        RunnerChoice::Modal => {
-            Err(CliError::usage("the runner modal is not part of this program yet; use local or slurm"))
-        }
+        RunnerChoice::Modal => Ok(Box::new(Modal::new(&agent, SandboxChoice::default()).map_err(SessionError::from)?)),
     }
 }
 

@@ -6,8 +6,10 @@ mod local;
 mod stage;
 pub mod remote;
 mod slurm;
+mod modal;
 
 pub use api::*;
 pub use device_lock::DeviceLock;
 pub use local::Local;
+pub use modal::Modal;
 pub use slurm::Slurm;

@@ -16,7 +16,7 @@ use crate::mission::{Mission, ModelChoice, RunnerChoice};
 use crate::model::{Ledgered, Limits, Model, OpenAi, Recording, Replay, Settings, Surroundings, Tuner, with_tuner};
 use crate::protocol::{Patience, RunId, Tool};
 use crate::report::Observer;
-use crate::runner::{Local, Runner, Slurm};
+use crate::runner::{Local, Modal, Runner, Slurm};
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -190,9 +190,11 @@ fn open_runner(mission: &Mission, agent: &Path, folder: &Path) -> Result<Box<dyn
             slurm.check(gpu)?;
             Ok(Box::new(slurm))
         }
-        RunnerChoice::Modal => Err(SessionError::Unsupported(
-            "the runner modal is not part of this program yet; use `runner: local` or `runner: slurm`".to_owned(),
-        )),
+        RunnerChoice::Modal => {
+            let modal = Modal::new(agent, mission.sandbox)?;
+            modal.check()?;
+            Ok(Box::new(modal))
+        }
     }
 }
 

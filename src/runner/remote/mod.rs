@@ -9,5 +9,5 @@ mod far;
 mod near;
 
 pub use far::main;
-pub(super) use near::{Ended, Pipes, Talk, talk};
+pub(super) use near::{Ended, Pipes, Talk, talk, told};
 pub(super) use wire::{Orders, Same};

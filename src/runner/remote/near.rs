@@ -84,6 +84,19 @@ pub(in crate::runner) async fn talk(
     Ok(Talk { begun: hearing.begun, ended, said: said.to_text() })
 }
 
+/// Looks for a far side's failure in all that it wrote.
+pub(in crate::runner) fn told(stdout: &[u8]) -> Result<(), RunnerError> {
+    let mut host = String::new();
+    for line in stdout.split(|byte| *byte == b'\n') {
+        match serde_json::from_slice(line) {
+            Ok(Answer::Begun { host: there, .. }) => host = there,
+            Ok(Answer::Failed(failure)) => return Err(failure.on(&host)),
+            Ok(Answer::Progress(_) | Answer::Ran(_) | Answer::Done) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// What was heard so far.
 #[derive(Default)]
 struct Hearing {

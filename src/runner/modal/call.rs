@@ -1,0 +1,121 @@
+//! The runner.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::harness::{Job, JobOutput};
+use crate::mission::SandboxChoice;
+use crate::protocol::ContentHash;
+use crate::runner::api::{LocalFuture, Progress, Runner, RunnerError};
+use crate::runner::remote::{Ended, Orders, Pipes, Same, talk, told};
+use crate::sandbox::{Protections, scrubbed};
+
+/// The program that makes the call, with Modal's own client.
+const CALL: &str = include_str!("../../../tools/modal_call.py");
+
+/// What a call may take beyond its job's own time: the wait for a GPU, the container's start, and the way of the answer.
+const SLACK: Duration = Duration::from_secs(1800);
+
+/// Runs each job as one call of the app that `agent deploy` deployed.
+#[derive(Debug)]
+pub struct Modal {
+    same: Same,
+    sandbox: SandboxChoice,
+    protections: RefCell<Option<Protections>>,
+}
+
+impl Modal {
+    /// Returns a runner whose containers must hold the very file `agent`, the agent binary of this machine.
+    ///
+    /// # Errors
+    /// Where that binary cannot be read.
+    pub fn new(agent: &Path, sandbox: SandboxChoice) -> Result<Self, RunnerError> {
+        let bytes = std::fs::read(agent)
+            .map_err(|error| RunnerError::Failed(format!("failed to read {}: {error}", agent.display())))?;
+        Ok(Self { same: Same::File(ContentHash::of(&bytes)), sandbox, protections: RefCell::default() })
+    }
+
+    /// Asks Modal whether the credentials hold and the app is deployed.
+    ///
+    /// # Errors
+    /// [`RunnerError::Missing`] where not; a Modal that is out of reach for now is no error.
+    pub fn check(&self) -> Result<(), RunnerError> {
+        let output =
+            python(&["check"]).into_std().stdin(Stdio::null()).output().map_err(|error| not_started(&error))?;
+        match told(&output.stdout) {
+            Err(error @ RunnerError::Missing(_)) => Err(error),
+            Ok(()) | Err(RunnerError::NoRoom { .. } | RunnerError::Failed(_) | RunnerError::TimedOut(_)) => Ok(()),
+        }
+    }
+
+    async fn run_job(&self, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<JobOutput, RunnerError> {
+        progress(Progress::WaitingForDevice);
+        let seconds = job.timeout.as_secs_f64().to_string();
+        let mut command = python(&["run", &job.gpu.0, &seconds]);
+        // Its end is the end of its input, however this process ends: only so can it still cancel the call. A group of its own
+        // keeps it from the signals of the user's terminal.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().map_err(|error| not_started(&error))?;
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(RunnerError::Failed("the call to Modal has no pipes".to_owned()));
+        };
+        let orders = Orders::new(job, self.sandbox, self.same);
+        let limit = job.timeout.saturating_add(SLACK);
+        let talk = talk(Pipes { stdin, stdout, stderr }, &orders, limit, progress).await?;
+        match talk.ended {
+            Ended::Told(output) => {
+                if let Some((_, protections)) = talk.begun {
+                    self.protections.replace(protections);
+                }
+                output
+            }
+            Ended::Torn => Err(RunnerError::Failed(format!("the answer from Modal is torn: {}", talk.said.trim()))),
+            Ended::Silent => Err(RunnerError::TimedOut(format!(
+                "Modal gave no answer in the job's {} s and {} s more",
+                job.timeout.as_secs(),
+                SLACK.as_secs()
+            ))),
+            Ended::Garbled(how) => Err(RunnerError::Failed(format!("the answer from Modal is damaged: {how}"))),
+        }
+    }
+}
+
+impl Runner for Modal {
+    fn name(&self) -> &str {
+        "modal"
+    }
+
+    fn protections(&self) -> Option<Protections> {
+        self.protections.borrow().clone()
+    }
+
+    fn run<'a>(
+        &'a self,
+        job: &'a Job,
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> LocalFuture<'a, Result<JobOutput, RunnerError>> {
+        Box::pin(self.run_job(job, progress))
+    }
+}
+
+/// Returns the child that calls, with what finds programs and what is Modal's and the user's own. Other keys stay here.
+fn python(args: &[&str]) -> Command {
+    let own = |name: &OsString| name.to_str().is_some_and(|name| name == "HOME" || name.starts_with("MODAL_"));
+    let kept = scrubbed(std::env::vars_os(), "".as_ref()).into_iter();
+    let kept = kept.filter(|(name, _)| name != "HOME" && name != "TMPDIR");
+    let mut command = Command::new("python3");
+    command.args(["-c", CALL]).args(args).env_clear().envs(kept);
+    command.envs(std::env::vars_os().filter(|(name, _)| own(name)));
+    command
+}
+
+fn not_started(error: &io::Error) -> RunnerError {
+    RunnerError::Missing(format!("python3 could not be started for Modal's client: {error}"))
+}

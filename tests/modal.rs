@@ -16,9 +16,11 @@ const CLIENT: &str = r#"
 import types, sys
 class AuthError(Exception): pass
 class NotFoundError(Exception): pass
-class FunctionTimeoutError(Exception): pass
+class TooLong(Exception): pass
+class FunctionTimeoutError(TooLong): pass
 exception = types.ModuleType("modal.exception")
-exception.AuthError, exception.NotFoundError, exception.FunctionTimeoutError = AuthError, NotFoundError, FunctionTimeoutError
+exception.AuthError, exception.NotFoundError = AuthError, NotFoundError
+exception.TimeoutError, exception.FunctionTimeoutError = TooLong, FunctionTimeoutError
 sys.modules["modal.exception"] = exception
 class Call:
     def get(self): return FAKE()
@@ -95,7 +97,7 @@ fn local(agent: &str, orders: &str) -> Option<String> {
         skipped("Modal's client: MODAL_PYTHON names no python that has it");
         return None;
     }
-    let script = "import sys; sys.path.insert(0, 'tools'); import modal_app; modal_app.SLACK = 1\n\
+    let script = "import sys; sys.path.insert(0, 'tools'); import modal_app; modal_app.SLACK = modal_app.GRACE = 1\n\
                   r = modal_app.Duel().run.local(sys.argv[1].encode() + b'\\n', 4.0); print(r)";
     let output = Command::new(python)
         .args(["-c", script, orders])
@@ -123,7 +125,14 @@ fn a_job_goes_through_the_class_of_the_app() {
 #[test]
 fn an_agent_that_dies_or_hangs_is_told_from_one_that_answers() {
     let folder = tempfile::tempdir().unwrap();
-    for (script, word) in [("kill -9 $$", "'exit_code': -9"), ("exec sleep 1000", "'timed_out': True")] {
+    for (script, word) in [
+        ("kill -9 $$", "'exit_code': -9"),
+        ("exec sleep 1000", "'timed_out': True"),
+        // Somebody holds its output for longer than it lives.
+        ("sleep 30 & exec sleep 1000", "'timed_out': True"),
+        // One that is told by the end of its input, and tidies up.
+        ("cat >/dev/null; exit 7", "'exit_code': 7, 'timed_out': True"),
+    ] {
         let agent = folder.path().join("agent");
         fs::write(&agent, format!("#!/bin/sh\n{script}\n")).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);

@@ -14,6 +14,8 @@ THERE = "/usr/local/bin/agent"
 CACHE = "/cache"
 # What the agent may take beyond its job's own time.
 SLACK = 60
+# What an agent may take to end its processes, in seconds.
+GRACE = 10
 MOST_SAID = 64 << 10
 
 image = (
@@ -26,6 +28,18 @@ if modal.is_local():
     image = image.add_local_file(AGENT, THERE)
 
 app = modal.App("afterhours")
+
+
+def last_words(child):
+    """Waits a while for an agent whose input has ended, then kills it; who else holds its output is not waited for."""
+    for _ in range(2):
+        try:
+            return child.communicate(timeout=GRACE)
+        except subprocess.TimeoutExpired as error:
+            child.kill()
+            said = error.stdout or b"", error.stderr or b""
+    return said
+
 
 
 @app.cls(
@@ -53,10 +67,13 @@ class Duel:
             stdout, stderr = child.communicate(orders, timeout=seconds + SLACK)
         except subprocess.TimeoutExpired:
             timed_out = True
-            child.kill()
-            stdout, stderr = child.communicate()
-        finally:
+            # The end of its input lets it end its own processes: in a warm container they would disturb the next job.
             os.close(held)
+            held = None
+            stdout, stderr = last_words(child)
+        finally:
+            if held is not None:
+                os.close(held)
         return {
             "stdout": stdout,
             "stderr": stderr[-MOST_SAID:],

@@ -21,7 +21,8 @@ def fail(kind, message):
 def main():
     try:
         import modal
-        from modal.exception import AuthError, FunctionTimeoutError, NotFoundError
+        from modal.exception import AuthError, NotFoundError
+        from modal.exception import TimeoutError as TooLong
     except ImportError as error:
         fail("missing", f"python3 has no Modal client ({error}): pip install modal")
     try:
@@ -45,7 +46,7 @@ def main():
         fail("missing", f"no valid credentials ({error}): run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET")
     except NotFoundError as error:
         fail("missing", f"the app {APP} was never deployed ({error}): run `agent deploy`")
-    except (FunctionTimeoutError, TimeoutError) as error:
+    except TooLong as error:
         fail("timed_out", f"the call took longer than it may ({error})")
     except Exception as error:
         fail("failed", f"{type(error).__name__}: {error}")

@@ -9,16 +9,14 @@ mod support;
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use afterhours::protocol::{Event, Moment, RunState};
-use afterhours::report::Observer;
-use afterhours::runner::Progress;
+use afterhours::report::Quiet;
 use afterhours::session::fold_run;
 use support::Failed;
-use support::canned::Fate;
+use support::canned::of_a_long_night;
 use support::sample::Sample;
 use support::stage::{Stage, drive, memory_folder};
 
@@ -31,24 +29,6 @@ const ROUNDS: u32 = 21;
 
 /// What the longest may take at the median, in milliseconds.
 const TARGET_MS: f64 = 200.0;
-
-fn fate(iteration: u32) -> Fate {
-    match iteration {
-        _ if iteration.is_multiple_of(50) => Fate::Kept,
-        _ if iteration.is_multiple_of(4) => Fate::Wrong,
-        _ => Fate::Slower,
-    }
-}
-
-struct Nobody;
-
-impl Observer for Nobody {
-    fn event(&mut self, _before: &Moment, _event: &Event, _line: &str, _after: &RunState) {}
-
-    fn progress(&mut self, _progress: Progress) {}
-
-    fn note(&mut self, _text: &str) {}
-}
 
 /// Copies the first `lines` lines into `to`, and returns their bytes.
 fn copy_lines(from: &Path, to: &Path, lines: usize) -> Result<usize, Failed> {
@@ -69,7 +49,9 @@ fn copy_lines(from: &Path, to: &Path, lines: usize) -> Result<usize, Failed> {
 
 fn main() -> Result<(), Failed> {
     let stage = Stage::new(&memory_folder())?;
-    let mut session = stage.session(ITERATIONS, fate, Rc::new(Cell::new(Duration::ZERO)), Box::new(Nobody))?;
+    let nobody = Quiet::new(std::io::sink(), PathBuf::new());
+    let mut session =
+        stage.session(ITERATIONS, of_a_long_night, Rc::new(Cell::new(Duration::ZERO)), Box::new(nobody))?;
     drive(&mut session)?;
     let journal = session.folder().join("journal.jsonl");
 

@@ -11,17 +11,15 @@ mod support;
 
 use std::cell::Cell;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use afterhours::protocol::{Event, Moment, RunState};
 use afterhours::replay::replay;
-use afterhours::report::Observer;
-use afterhours::runner::Progress;
+use afterhours::report::Quiet;
 use rustix::time::{ClockId, clock_gettime};
 use support::Failed;
-use support::canned::Fate;
+use support::canned::of_a_long_night;
 use support::sample::Sample;
 use support::stage::{Stage, drive, memory_folder};
 
@@ -31,24 +29,6 @@ const ROUNDS: u32 = 5;
 
 /// Iterations a second, all counted.
 const TARGET: f64 = 5_000.0;
-
-fn fate(iteration: u32) -> Fate {
-    match iteration {
-        _ if iteration.is_multiple_of(50) => Fate::Kept,
-        _ if iteration.is_multiple_of(4) => Fate::Wrong,
-        _ => Fate::Slower,
-    }
-}
-
-struct Nobody;
-
-impl Observer for Nobody {
-    fn event(&mut self, _before: &Moment, _event: &Event, _line: &str, _after: &RunState) {}
-
-    fn progress(&mut self, _progress: Progress) {}
-
-    fn note(&mut self, _text: &str) {}
-}
 
 /// Returns the time that this process has had of all processors.
 fn processor_time() -> Duration {
@@ -68,7 +48,9 @@ fn read_all(folder: &Path) -> std::io::Result<u64> {
 
 fn main() -> Result<(), Failed> {
     let stage = Stage::new(&memory_folder())?;
-    let mut session = stage.session(ITERATIONS, fate, Rc::new(Cell::new(Duration::ZERO)), Box::new(Nobody))?;
+    let nobody = Quiet::new(std::io::sink(), PathBuf::new());
+    let mut session =
+        stage.session(ITERATIONS, of_a_long_night, Rc::new(Cell::new(Duration::ZERO)), Box::new(nobody))?;
     drive(&mut session)?;
 
     let (mut made_again, mut processor, mut read) = (Sample::default(), Sample::default(), Sample::default());

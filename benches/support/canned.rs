@@ -22,6 +22,15 @@ pub enum Fate {
     GivenUp,
 }
 
+/// The fate of a long night's changes: one in fifty is kept, a quarter fails its test, the rest is no faster.
+pub fn of_a_long_night(iteration: u32) -> Fate {
+    match iteration {
+        _ if iteration.is_multiple_of(50) => Fate::Kept,
+        _ if iteration.is_multiple_of(4) => Fate::Wrong,
+        _ => Fate::Slower,
+    }
+}
+
 /// The cases of the harness.
 const CASES: [&str; 3] = ["n=4096", "n=65536", "n=1048576"];
 

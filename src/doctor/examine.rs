@@ -1,7 +1,6 @@
 //! The examination: each thing in turn.
 
 use std::env;
-use std::path::Path;
 use std::thread::available_parallelism;
 
 use super::check::{Area, Check, Findings, State};
@@ -12,8 +11,9 @@ use crate::mission::{Mission, RunnerChoice};
 use crate::protocol::Device;
 use crate::sandbox::Protections;
 
-/// Python's packages that harnesses and runners ask for.
-const PACKAGES: [&str; 4] = ["torch", "triton", "pygpubench", "modal"];
+/// Python's packages that harnesses import, and the one with Modal's client.
+const OF_HARNESSES: [&str; 3] = ["torch", "triton", "pygpubench"];
+const OF_MODAL: &str = "modal";
 
 const C_COMPILER: &str = "C compiler";
 const PYTHON: &str = "Python";
@@ -39,7 +39,7 @@ pub async fn examine(mission: Option<&Mission>) -> Findings {
         first_line("python3", &["--version"]).await,
         "install Python 3: harnesses in Python and GPU MODE tasks are started with it",
     ));
-    for package in PACKAGES.into_iter().filter(|package| *package != "modal") {
+    for package in OF_HARNESSES {
         let look = has(&packages, package);
         checks.push(Check::of(Area::Harness, package, look, "pip install it, where a harness imports it"));
     }
@@ -54,7 +54,7 @@ pub async fn examine(mission: Option<&Mission>) -> Findings {
     checks.push(Check::of(
         Area::Runner,
         MODAL,
-        has(&packages, "modal").and_then(|version| modal_credentials().map(|place| format!("{version}, {place}"))),
+        has(&packages, OF_MODAL).and_then(|version| modal_credentials().map(|place| format!("{version}, {place}"))),
         "pip install modal, and `modal token new`",
     ));
     checks.push(Check::of(
@@ -102,9 +102,10 @@ fn sandbox() -> Vec<Check> {
 
 /// Returns each package that Python finds, with its version.
 async fn packages() -> Result<Vec<(String, String)>, String> {
+    let packages = [&OF_HARNESSES[..], &[OF_MODAL]].concat();
     // The packages themselves are not imported: that takes seconds, and may start what nobody asked for.
     let program = format!(
-        "import importlib.metadata as m\nfor p in {PACKAGES:?}:\n try: print(p, m.version(p))\n except m.PackageNotFoundError: pass"
+        "import importlib.metadata as m\nfor p in {packages:?}:\n try: print(p, m.version(p))\n except m.PackageNotFoundError: pass"
     );
     let text = ask("python3", &["-c", &program]).await?;
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
@@ -130,7 +131,7 @@ fn modal_credentials() -> Result<&'static str, String> {
         return Ok("credentials in the environment");
     }
     let file = env::home_dir().map(|home| home.join(".modal.toml"));
-    if file.is_some_and(|file| Path::new(&file).is_file()) {
+    if file.is_some_and(|file| file.is_file()) {
         return Ok("credentials in ~/.modal.toml");
     }
     Err("there are no credentials".to_owned())

@@ -47,8 +47,16 @@ pub struct Options {
 }
 
 impl Options {
+    /// Opens the mission in the file `mission_file`, and the place of its kernel in the repository around `cwd`.
+    fn open(&self, cwd: &Path, mission_file: &Path) -> Result<(Mission, Workspace), SessionError> {
+        let (root, mut mission) = load_mission(cwd, mission_file, &self.vars)?;
+        self.apply(&mut mission);
+        let workspace = Workspace::open(&root, &mission.kernel)?;
+        Ok((mission, workspace))
+    }
+
     /// Lays what the command line decides over the mission.
-    pub fn apply(&self, mission: &mut Mission) {
+    fn apply(&self, mission: &mut Mission) {
         if let Some(model) = &self.model {
             mission.model = model.clone();
         }
@@ -67,9 +75,7 @@ impl Session {
     /// # Errors
     /// Where mission, kernel, repository, harness, runner or model do not allow a run; nothing is left behind.
     pub fn start(cwd: &Path, mission_file: &Path, options: Options) -> Result<Self, SessionError> {
-        let (root, mut mission) = load_mission(cwd, mission_file, &options.vars)?;
-        options.apply(&mut mission);
-        let workspace = Workspace::open(&root, &mission.kernel)?;
+        let (mission, workspace) = options.open(cwd, mission_file)?;
         let artifacts = workspace.repo_root().join("artifacts");
         let opening = Opening {
             run_id: match &options.run_id {
@@ -93,9 +99,7 @@ impl Session {
         mission_file: &Path,
         options: Options,
     ) -> Result<(Mission, Result<(), SessionError>), SessionError> {
-        let (root, mut mission) = load_mission(cwd, mission_file, &options.vars)?;
-        options.apply(&mut mission);
-        let workspace = Workspace::open(&root, &mission.kernel)?;
+        let (mission, workspace) = options.open(cwd, mission_file)?;
         let folder = workspace.repo_root().join("artifacts");
         let opened = parts(mission.clone(), workspace, &folder, options, Asking::First);
         Ok((mission, opened.map(drop)))

@@ -118,7 +118,7 @@ impl Ledgered {
             return false;
         }
         self.steps += 1;
-        self.plan = Plan::Restart;
+        self.renew();
         true
     }
 

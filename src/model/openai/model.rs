@@ -86,12 +86,13 @@ impl OpenAi {
                 )))
             }
             Err(Trouble::Fault { kind, message, retry_after_ms }) => {
-                self.failed += u32::from(may_blame_words(kind));
-                // Each model has had its chances with these words: the same ones once more would only fail all night.
-                let round = FAULTS_EACH * u32::try_from(others + 1).unwrap_or(u32::MAX);
-                if may_blame_words(kind) && self.failed.is_multiple_of(round) {
-                    self.context.renew();
-                    self.renewed = true;
+                if may_blame_words(kind) {
+                    self.failed += 1;
+                    // Each model has had its chances with these words: once more, they would only fail all night.
+                    if self.failed.is_multiple_of(FAULTS_EACH * u32::try_from(others + 1).unwrap_or(u32::MAX)) {
+                        self.context.renew();
+                        self.renewed = true;
+                    }
                 }
                 Err(fault(kind, message, retry_after_ms))
             }

@@ -1,7 +1,6 @@
 //! The runner.
 
 use std::cell::RefCell;
-use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
@@ -11,10 +10,9 @@ use tokio::process::Command;
 
 use crate::harness::{Job, JobOutput};
 use crate::mission::SandboxChoice;
-use crate::protocol::ContentHash;
 use crate::runner::api::{LocalFuture, Progress, Runner, RunnerError};
-use crate::runner::remote::{Ended, Orders, Pipes, Same, talk, told};
-use crate::sandbox::{Protections, scrubbed};
+use crate::runner::remote::{Ended, Orders, Pipes, Same, environment, talk, told};
+use crate::sandbox::Protections;
 
 /// The program that makes the call, with Modal's own client.
 const CALL: &str = include_str!("../../../tools/modal_call.py");
@@ -36,9 +34,7 @@ impl Modal {
     /// # Errors
     /// Where that binary cannot be read.
     pub fn new(agent: &Path, sandbox: SandboxChoice) -> Result<Self, RunnerError> {
-        let bytes = std::fs::read(agent)
-            .map_err(|error| RunnerError::Failed(format!("failed to read {}: {error}", agent.display())))?;
-        Ok(Self { same: Same::File(ContentHash::of(&bytes)), sandbox, protections: RefCell::default() })
+        Ok(Self { same: Same::of(agent)?, sandbox, protections: RefCell::default() })
     }
 
     /// Asks Modal whether the credentials hold and the app is deployed.
@@ -107,12 +103,9 @@ impl Runner for Modal {
 
 /// Returns the child that calls, with what finds programs and what is Modal's and the user's own. Other keys stay here.
 fn python(args: &[&str]) -> Command {
-    let own = |name: &OsString| name.to_str().is_some_and(|name| name == "HOME" || name.starts_with("MODAL_"));
-    let kept = scrubbed(std::env::vars_os(), "".as_ref()).into_iter();
-    let kept = kept.filter(|(name, _)| name != "HOME" && name != "TMPDIR");
+    let own = |name: &str| name == "HOME" || name.starts_with("MODAL_");
     let mut command = Command::new("python3");
-    command.args(["-c", CALL]).args(args).env_clear().envs(kept);
-    command.envs(std::env::vars_os().filter(|(name, _)| own(name)));
+    command.args(["-c", CALL]).args(args).env_clear().envs(environment(std::env::vars_os(), own));
     command
 }
 

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::here::host;
 use super::wire::{Answer, MOST_ORDERS, Orders, PROGRAM, Same};
 use crate::harness::JobOutput;
-use crate::protocol::ContentHash;
 use crate::runner::api::{Runner as _, RunnerError};
 use crate::runner::local::Local;
 
@@ -116,9 +116,7 @@ fn failed(action: &str, error: io::Error) -> RunnerError {
 
 /// Refuses to measure with another program than the one that asks.
 fn check(agent: &Path, same: Same) -> Result<(), RunnerError> {
-    let Same::File(wanted) = same else { return Ok(()) };
-    let bytes = fs::read(agent).map_err(|error| failed(&format!("read {}", agent.display()), error))?;
-    if ContentHash::of(&bytes) == wanted {
+    if same == Same::Version || Same::of(agent)? == same {
         return Ok(());
     }
     Err(RunnerError::Missing(format!(
@@ -131,10 +129,6 @@ fn check(agent: &Path, same: Same) -> Result<(), RunnerError> {
 /// Makes a folder that nobody else may enter, on a disk of this machine.
 fn folder() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("afterhours-job-").permissions(fs::Permissions::from_mode(0o700)).tempdir()
-}
-
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn say_of_job(answer: &Answer) -> Result<(), RunnerError> {

@@ -4,10 +4,12 @@
 //! standard input. The far side runs the job with the runner for its own machine and answers in lines on its standard
 //! output. The input stays open meanwhile: its end tells the far side that nobody waits for it any more.
 
+mod here;
 mod wire;
 mod far;
 mod near;
 
 pub use far::main;
+pub(super) use here::{environment, host};
 pub(super) use near::{Ended, Pipes, Talk, talk, told};
 pub(super) use wire::{Orders, Same};

@@ -1,7 +1,7 @@
 //! What the two sides write: a line of orders one way, lines of answers the other.
 
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +32,15 @@ pub(in crate::runner) enum Same {
     File(ContentHash),
     /// Builds of one version, such as for two architectures.
     Version,
+}
+
+impl Same {
+    /// Returns the likeness of the program in the file `agent`.
+    pub(in crate::runner) fn of(agent: &Path) -> Result<Self, RunnerError> {
+        let bytes = fs::read(agent)
+            .map_err(|error| RunnerError::Failed(format!("failed to read {}: {error}", agent.display())))?;
+        Ok(Self::File(ContentHash::of(&bytes)))
+    }
 }
 
 /// What the far side is to do.

@@ -17,7 +17,7 @@ use crate::harness::{Job, JobOutput};
 use crate::mission::{SandboxChoice, SlurmSettings};
 use crate::protocol::{ContentHash, Gpu};
 use crate::runner::api::{LocalFuture, Progress, Runner, RunnerError};
-use crate::runner::remote::{Ended, Orders, Pipes, Same, Talk, talk};
+use crate::runner::remote::{Ended, Orders, Pipes, Same, Talk, host, talk};
 use crate::sandbox::Protections;
 
 /// What a step may take beyond its job's own time: its launch, the last process's end, and the way of the answer.
@@ -59,9 +59,8 @@ impl Slurm {
         let (agent, same) = match &settings.agent {
             Some(there) => (there.clone(), Same::Version),
             None => {
-                let bytes = std::fs::read(&agent)
-                    .map_err(|error| RunnerError::Failed(format!("failed to read {}: {error}", agent.display())))?;
-                (agent, Same::File(ContentHash::of(&bytes)))
+                let same = Same::of(&agent)?;
+                (agent, same)
             }
         };
         let (held, protections, swept) = (RefCell::default(), RefCell::default(), Cell::new(false));
@@ -189,8 +188,7 @@ impl Slurm {
 
 /// Returns the name of a run's jobs: two runs of one name, in two places, have two.
 fn name(run: &Path) -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let place = ContentHash::of(format!("{host}:{}", run.display()).as_bytes()).short();
+    let place = ContentHash::of(format!("{}:{}", host(), run.display()).as_bytes()).short();
     let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let run: String = run.file_name().unwrap_or_default().to_string_lossy().chars().map(word).collect();
     format!("afterhours-{run}-{place}")

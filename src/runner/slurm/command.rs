@@ -1,6 +1,5 @@
 //! Slurm's commands as children of this process.
 
-use std::ffi::OsString;
 use std::io;
 use std::process::{Output, Stdio};
 use std::thread;
@@ -11,7 +10,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::runner::api::RunnerError;
-use crate::sandbox::scrubbed;
+use crate::runner::remote::environment;
 
 /// How long a short question to the cluster may take: longer than Slurm's own time-outs.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -127,26 +126,14 @@ pub(super) fn cancel(id: u32) {
 
 fn plain(program: &str, args: &[String]) -> Command {
     let mut command = Command::new(program);
-    command.args(args).env_clear().envs(environment(std::env::vars_os()));
+    command.args(args).env_clear().envs(environment(std::env::vars_os(), is_own));
     command
 }
 
-/// Returns what Slurm's commands get of the user's environment, and what a job gets of it in turn: what finds programs and
-/// devices, and what is the cluster's and the user's own. Keys and tokens stay here.
-///
-/// Where this program itself runs in a job of Slurm's, that job's variables would speak for those of ours.
-fn environment(parent: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
-    let all: Vec<_> = parent.collect();
-    let own = |name: &OsString| {
-        name.to_str().is_some_and(|name| {
-            matches!(name, "HOME" | "USER" | "LOGNAME" | "SLURM_CONF" | "SLURM_CLUSTERS") || name.starts_with("SALLOC_")
-        })
-    };
-    let own = all.iter().filter(|(name, _)| own(name)).cloned().collect::<Vec<_>>();
-    let programs = scrubbed(all, "".as_ref()).into_iter();
-    // The devices that this machine shows are not the node's.
-    let here = |name: &OsString| ["HOME", "TMPDIR", "CUDA_VISIBLE_DEVICES"].iter().any(|local| name == local);
-    programs.filter(|(name, _)| !here(name)).chain(own).collect()
+/// Tells whether a variable is the cluster's or the user's own. Where this program itself runs in a job of Slurm's, that job's
+/// variables would speak for those of ours.
+fn is_own(name: &str) -> bool {
+    matches!(name, "HOME" | "USER" | "LOGNAME" | "SLURM_CONF" | "SLURM_CLUSTERS") || name.starts_with("SALLOC_")
 }
 
 fn no_pipe() -> RunnerError {
@@ -182,7 +169,7 @@ mod tests {
         ];
         let parent = parent.map(|(name, value)| (name.into(), value.into()));
         let mut kept: Vec<_> =
-            environment(parent.into_iter()).into_iter().map(|(name, _)| name.into_string().unwrap()).collect();
+            environment(parent.into_iter(), is_own).into_iter().map(|(name, _)| name.into_string().unwrap()).collect();
         kept.sort();
         assert_eq!(kept, ["HOME", "PATH", "SALLOC_PARTITION", "SLURM_CONF"]);
     }

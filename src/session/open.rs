@@ -13,7 +13,9 @@ use super::parts::{Opening, Parts};
 use super::wish::StopFlag;
 use crate::harness;
 use crate::mission::{Mission, ModelChoice, RunnerChoice};
-use crate::model::{Ledgered, Limits, Model, OpenAi, Recording, Replay, Settings, Surroundings, Tuner, with_tuner};
+use crate::model::{
+    Ledgered, Limits, Model, OpenAi, OpenAiError, Recording, Replay, Settings, Surroundings, Tuner, with_tuner,
+};
 use crate::protocol::{Patience, RunId, Tool};
 use crate::report::Observer;
 use crate::runner::{Local, Modal, Runner, Slurm};
@@ -223,12 +225,16 @@ fn open_model(mission: &Mission, root: &Path, asking: Asking) -> Result<Box<dyn 
 /// Opens a language model; before the first question of a run everything that can be checked of it is.
 fn open_openai(settings: &Settings, mission: &Mission, asking: Asking) -> Result<Box<dyn Model>, SessionError> {
     settings.check_budget(&mission.terms.budget)?;
+    for told in settings.all().filter_map(Settings::listed_price) {
+        tracing::info!("{told}");
+    }
     let schemas = Tool::ALL.map(tools::schema).to_vec();
+    let limits = Limits::for_context(settings.smallest_context());
     if asking == Asking::First {
+        limits.too_long(&mission.prompt).map_or(Ok(()), |problem| Err(OpenAiError::Settings(problem)))?;
         OpenAi::probe(settings, &schemas, PROBING)?;
     }
-    let context = Ledgered::new(Limits::for_context(settings.smallest_context()));
-    Ok(with_tuner(Box::new(OpenAi::open(settings, schemas, Box::new(context))?), mission.tune))
+    Ok(with_tuner(Box::new(OpenAi::open(settings, schemas, Box::new(Ledgered::new(limits)))?), mission.tune))
 }
 
 /// Opens a recording. That of a run is held against the requests that today's code would send to the run's model.

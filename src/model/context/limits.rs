@@ -1,5 +1,7 @@
 //! How much of everything a request may hold.
 
+use super::tokens::count;
+
 /// The window that is assumed where nobody says how long it is, in tokens.
 const USUAL_WINDOW: u64 = 128_000;
 
@@ -50,6 +52,18 @@ impl Limits {
         }
     }
 
+    /// Says that a mission's prompt leaves too little of the request to everything else, where it does. It is the one part that
+    /// is never cut: half a mission is another mission.
+    pub fn too_long(&self, prompt: &str) -> Option<String> {
+        let (tokens, most) = (count(prompt), self.request / 2);
+        (tokens > most).then(|| {
+            format!(
+                "the mission's prompt is about {tokens} tokens, and of its `context_tokens` a model can spare {most} for it: \
+                 shorten the prompt and let the model read the rest from files (`read`), or ask a model with a longer window"
+            )
+        })
+    }
+
     /// Returns the limits after `steps` steps towards a smaller request.
     #[must_use]
     pub(super) fn smaller(self, steps: u32) -> Self {
@@ -72,6 +86,13 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prompt_that_leaves_no_room_is_told_before_it_is_sent() {
+        let limits = Limits::for_context(Some(4096));
+        assert_eq!(limits.too_long(&"make it faster ".repeat(300)), None);
+        assert!(limits.too_long(&"make it faster ".repeat(1000)).unwrap().contains("`context_tokens`"));
+    }
 
     #[test]
     fn what_is_shown_at_once_fits_into_any_usual_window() {

@@ -9,6 +9,7 @@ mod events;
 mod key;
 mod model;
 mod price;
+mod prices;
 mod probe;
 mod reply;
 mod responses;

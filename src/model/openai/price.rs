@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::protocol::Usage;
 
-/// US dollars for a million tokens. The mission states it: prices change, and the program carries none that could be stale.
+/// US dollars for a million tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::error::OpenAiError;
 use super::key::Key;
 use super::price::Price;
+use super::prices;
 use super::surroundings::Surroundings;
 use crate::protocol::Budget;
 
@@ -50,8 +51,10 @@ pub struct Settings {
     pub temperature: Option<f64>,
     /// As the endpoint spells it.
     pub reasoning_effort: Option<String>,
-    /// What tokens cost.
+    /// What tokens cost, by the mission or else by the list.
     pub price: Option<Price>,
+    /// Whether it is the list's.
+    pub is_price_listed: bool,
     /// How many tokens the model can read and write in one exchange.
     pub context_tokens: Option<u64>,
     /// The longest silence within an attempt.
@@ -136,15 +139,18 @@ impl Settings {
             (None, None) if own => surroundings.key(OPENAI_KEY),
             (None, None) => Ok(Key::default()),
         };
+        let name = written.name.trim();
+        let listed = if is_openai { prices::listed(name) } else { None };
         let settings = Self {
-            name: written.name.trim().to_owned(),
+            name: name.to_owned(),
             api: written.api,
             base_url,
             key: Key::default(),
             max_output_tokens: written.max_output_tokens,
             temperature: written.temperature,
             reasoning_effort: written.reasoning_effort,
-            price: written.price,
+            price: written.price.or(listed),
+            is_price_listed: written.price.is_none() && listed.is_some(),
             context_tokens: written.context_tokens,
             stall: Duration::from_secs(written.stall_seconds),
             turn: Duration::from_secs(written.turn_seconds),
@@ -192,6 +198,20 @@ impl Settings {
             return Err("price must hold USD per million tokens, 0 or more".to_owned());
         }
         Ok(())
+    }
+
+    /// Says by which prices that the mission does not give the run counts, where it does.
+    pub fn listed_price(&self) -> Option<String> {
+        let price = self.price.filter(|_| self.is_price_listed)?;
+        let cached = price.cached.unwrap_or(price.prompt);
+        Some(format!(
+            "{} is counted at the list prices of {}: {} USD for a million prompt tokens, {cached} for cached ones, {} for \
+             completion; `price` in its settings stands above them",
+            self.name,
+            prices::AS_OF,
+            price.prompt,
+            price.completion
+        ))
     }
 
     /// Tells whether the endpoint is OpenAI's own.
@@ -355,11 +375,24 @@ mod tests {
     }
 
     #[test]
+    fn a_price_of_the_mission_stands_above_the_list_s_which_is_said_where_it_counts() {
+        let key = [("OPENAI_API_KEY", "sk")];
+        let listed = read(json!({"name": "gpt-5-mini"}), &key).unwrap();
+        assert!(listed.listed_price().unwrap().contains("gpt-5-mini is counted at the list prices of"));
+        let own = json!({"name": "gpt-5-mini", "price": {"prompt": 7, "completion": 8}});
+        let own = read(own, &key).unwrap();
+        assert_eq!((own.price.unwrap().prompt, own.listed_price()), (7.0, None));
+    }
+
+    #[test]
     fn a_budget_that_cannot_be_counted_is_refused() {
         let check = |map, budget: Budget| read(map, &[("OPENAI_API_KEY", "sk")]).unwrap().check_budget(&budget);
         let usd = Budget { usd: Some(1.0), ..Budget::default() };
         let priced = |usd: f64| json!({"price": {"prompt": usd, "completion": usd}});
         assert!(check(json!({}), usd).unwrap_err().to_string().contains("price"));
+        assert_eq!(check(json!({"name": "gpt-5-mini"}), usd), Ok(()), "OpenAI's own price is known");
+        let elsewhere = json!({"name": "gpt-5-mini", "base_url": "http://127.0.0.1:1/v1"});
+        assert!(check(elsewhere, usd).unwrap_err().to_string().contains("price"));
         assert!(check(priced(0.0), usd).unwrap_err().to_string().contains("never"));
         assert_eq!(check(priced(2.0), usd), Ok(()));
         let mut with_fallback = priced(2.0);

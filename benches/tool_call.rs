@@ -105,7 +105,7 @@ fn measured(before: &Moment) -> Option<&'static str> {
         Some(Pending::Measure(spec)) if spec.by != Caller::Code => Some(match spec.purpose {
             Purpose::Test => TEST,
             Purpose::Candidate => "benchmark-run candidate",
-            Purpose::Final | Purpose::Headline => "benchmark-run final",
+            Purpose::Final | Purpose::Recheck | Purpose::Headline => "benchmark-run final",
         }),
         _ => None,
     }

@@ -208,6 +208,90 @@ fn keep_one(machine: &mut Machine, world: World) {
     machine.carry_out(&Request::Analysis { artifact: &path, decision: Decision::Keep }, world);
 }
 
+/// Leads a confirmed gain up to the check before its commit.
+fn before_the_commit() -> (Machine, MeasureSpec) {
+    let mut machine = Machine::in_phase(Phase::Confirmed);
+    let path = machine.state.awaiting_analysis().unwrap().1.artifact.path.clone();
+    machine.carry_out(&Request::Analysis { artifact: &path, decision: Decision::Keep }, GOOD);
+    let kernel = machine.state.in_flight.unwrap();
+    let commit =
+        Event::CommitStarted { kernel, parent: None, message: String::new(), timestamp: jiff::Timestamp::UNIX_EPOCH };
+    assert!(machine.state.clone().apply(machine.now(), &commit).is_err(), "nothing is committed unchecked");
+    let Step::Measure(spec) = machine.state.next(machine.now()) else { panic!("it is checked once more") };
+    assert_eq!((spec.purpose, spec.candidate, spec.incumbent), (Purpose::Recheck, kernel, None));
+    (machine, spec)
+}
+
+#[test]
+fn a_confirmed_gain_is_checked_once_more_before_its_commit() {
+    let (mut machine, spec) = before_the_commit();
+    machine.measure(spec, GOOD);
+    assert_eq!(machine.state.next(machine.now()), Step::Commit);
+    machine.settle(GOOD);
+    let record = machine.state.ledger.last().unwrap();
+    assert!(matches!(record.recheck, Some(Finding::Passed(_))));
+    let paths: Vec<_> = record.kept.as_ref().unwrap().artifacts.iter().map(|artifact| artifact.path.as_str()).collect();
+    assert_eq!(paths, ["test", "candidate", "final", "recheck"].map(|name| format!("iter-0001/{name}.txt")));
+}
+
+#[test]
+fn a_gain_that_fails_its_last_check_is_put_back_and_the_model_s_plans_with_it() {
+    let (mut machine, spec) = before_the_commit();
+    machine.state.queue.push_back(RawCall {
+        id: "c".to_owned(),
+        tool: "edit-kernel".to_owned(),
+        arguments: serde_json::json!({}),
+    });
+    machine.measure(spec, World::KernelFails);
+    machine.settle(GOOD);
+    let record = machine.state.ledger.last().unwrap();
+    assert_eq!((record.decision, record.cause), (Decision::Revert, Some(RevertCause::NotConfirmed)));
+    assert_eq!((machine.state.tip.as_ref(), machine.state.next(machine.now())), (None, Step::Ask));
+}
+
+#[test]
+fn a_last_check_that_the_infrastructure_fails_twice_keeps_nothing() {
+    let (mut machine, spec) = before_the_commit();
+    machine.measure(spec, World::InfraFails);
+    let Step::Measure(again) = machine.state.next(machine.now()) else { panic!("it is repeated") };
+    assert_eq!((again.purpose, again.attempt), (Purpose::Recheck, 2));
+    let mut recovered = machine.clone();
+    recovered.measure(again.clone(), GOOD);
+    assert_eq!(recovered.state.next(recovered.now()), Step::Commit);
+    machine.measure(again, World::InfraFails);
+    machine.settle(GOOD);
+    assert_eq!(machine.state.ledger.last().unwrap().cause, Some(RevertCause::Infra));
+}
+
+#[test]
+fn a_last_check_that_cannot_be_made_at_all_keeps_nothing_and_ends_the_run() {
+    let (mut machine, spec) = before_the_commit();
+    machine.must(Event::MeasureStarted(Box::new(spec)));
+    machine.must(Event::Blocked { message: "the harness changed".to_owned() });
+    machine.settle(GOOD);
+    assert_eq!(machine.state.ledger.last().unwrap().cause, Some(RevertCause::Blocked));
+    assert!(matches!(machine.state.stop, Some(StopReason::Blocked { .. })));
+}
+
+#[test]
+fn a_night_that_kept_nothing_ends_with_the_original_against_itself() {
+    let budget = Budget { no_progress: Some(1), ..Budget::default() };
+    let mut machine = Machine::with(budget, Target::Us(Micros::new(1e-9).unwrap()));
+    machine.settle(GOOD);
+    machine.edit();
+    machine.revert(Caller::Model("c".to_owned()), RevertCause::ModelChoice);
+    let alike = World::Passes(1.0, Verdict::NotImproved);
+    machine.settle(alike);
+    let headline = machine.state.headline.as_ref().unwrap();
+    assert_eq!((headline.kernel, machine.state.counters.headlines), (machine.state.run.baseline, 1));
+    // Who gives it more iterations, and keeps nothing again, has been told.
+    machine.must(Event::RunResumed { pid: 1, budget: Some(Budget { no_progress: Some(2), ..Budget::default() }) });
+    machine.edit();
+    machine.revert(Caller::Model("c".to_owned()), RevertCause::ModelChoice);
+    machine.settle(alike);
+    assert_eq!((machine.state.counters.headlines, machine.state.stop.is_some()), (1, true));
+}
+
 #[test]
 fn a_target_is_reached_only_when_the_last_duel_confirms_it() {
     let mut machine = Machine::with(Budget::default(), Target::Speedup(1.0));
@@ -451,6 +535,7 @@ proptest! {
                 passed(&record.test);
                 prop_assert!(passed(&record.candidate).comparison.unwrap().ratio > 1.01);
                 prop_assert_eq!(passed(&record.confirmation).comparison.unwrap().verdict, Verdict::Improved);
+                passed(&record.recheck);
                 prop_assert!(record.kept.is_some());
             }
         }

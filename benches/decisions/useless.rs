@@ -48,14 +48,9 @@ pub(super) fn night(iterations: u32) -> Result<(), Failed> {
     agent(root, &["run", "--mission", "mission.md", "--run-id", "useless", "--max-iterations", &limit, "-q"])?;
     let status: Value = serde_json::from_slice(&agent(root, &["status", "useless", "--json"])?)?;
     println!("{}", String::from_utf8_lossy(&agent(root, &["report", "useless"])?));
-    for key in ["iteration", "keeps", "reverts", "refusals", "speedup", "noise", "harness_s"] {
+    for key in ["iteration", "keeps", "reverts", "refusals", "headline", "noise", "harness_s"] {
         println!("{key}: {}", status.get(key).unwrap_or(&Value::Null));
     }
-    // Where nothing was kept, the run knows without a duel that its kernel is the original. Here the duel is made.
-    fs::write(root.join("original.c"), &text)?;
-    let duel = ["tool", "benchmark-run", "--gpu", "cpu", "--harness", "harness.toml", "--kernel", "kernel.c"];
-    let sizes = ["--incumbent", "original.c", "--profile", "final", "--repeats", "60"];
-    println!("{}", String::from_utf8_lossy(&agent(root, &[&duel[..], &sizes[..]].concat())?));
     Ok(())
 }
 

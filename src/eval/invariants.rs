@@ -46,7 +46,8 @@ fn changed(before: &Rest, after: &Rest) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Returns what a KEEP lacks: test, candidate and final benchmark, each passed, with its artifact as the journal has it.
+/// Returns what a KEEP lacks: test, candidate, final benchmark and recheck, each passed, with its artifact as the journal has
+/// it.
 fn unproved(record: &IterationRecord, folder: &Path) -> Option<String> {
     let passed = |finding: &Option<Finding>| matches!(finding, Some(Finding::Passed(_)));
     let confirmed = match &record.confirmation {
@@ -56,10 +57,10 @@ fn unproved(record: &IterationRecord, folder: &Path) -> Option<String> {
         Some(Finding::Failed { .. }) | None => false,
     };
     let artifacts = record.kept.as_ref().map(|kept| kept.artifacts.as_slice()).unwrap_or_default();
-    let lacks = if !passed(&record.test) || !passed(&record.candidate) || !confirmed {
-        "the evidence of test, candidate and final benchmark".to_owned()
-    } else if artifacts.len() != 3 {
-        format!("three artifacts, and has {}", artifacts.len())
+    let lacks = if !passed(&record.test) || !passed(&record.candidate) || !confirmed || !passed(&record.recheck) {
+        "the evidence of test, candidate, final benchmark and recheck".to_owned()
+    } else if artifacts.len() != 4 {
+        format!("four artifacts, and has {}", artifacts.len())
     } else {
         let is_whole =
             |path: &str, hash| std::fs::read(folder.join(path)).is_ok_and(|text| ContentHash::of(&text) == hash);

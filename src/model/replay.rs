@@ -106,7 +106,7 @@ fn fill(value: &mut Value, artifact: &str) {
 /// leaves its analysis to the next turn.
 struct Foresight {
     iteration: Iteration,
-    rounds: [u32; 3],
+    rounds: [u32; 4],
     /// The measurement that awaits its analysis, and its artifact.
     awaiting: Option<(Purpose, String)>,
     /// Whether the next benchmark is the final one.
@@ -161,7 +161,7 @@ impl Foresight {
     }
 
     fn next_iteration(&mut self) {
-        *self = Self { iteration: self.iteration.next(), rounds: [0; 3], awaiting: None, confirming: false };
+        *self = Self { iteration: self.iteration.next(), rounds: [0; 4], awaiting: None, confirming: false };
     }
 }
 
@@ -302,7 +302,7 @@ pub(super) mod tests {
         let (_folder, replay) = recording(&format!("{{\"calls\":[{}]}}", calls.join(",")));
         let mut state = state();
         // The iteration was begun before, and its first smoke test came to nothing.
-        state.current.rounds = [1, 0, 0];
+        state.current.rounds = [1, 0, 0, 0];
         let turn = next(&replay.unwrap(), &state).unwrap();
         let expected = [
             "iter-0003/test-2.txt",

@@ -218,6 +218,8 @@ pub enum Purpose {
     Candidate,
     /// `benchmark-run` with the final profile.
     Final,
+    /// Once more before the commit: the text that is about to be committed, in a fresh process with fresh inputs.
+    Recheck,
     /// The run's end: the best kernel against the one found at the start.
     Headline,
 }
@@ -226,7 +228,7 @@ impl Purpose {
     /// Returns the profile whose effort it takes.
     pub fn profile(self) -> Profile {
         match self {
-            Self::Test => Profile::Smoke,
+            Self::Test | Self::Recheck => Profile::Smoke,
             Self::Candidate => Profile::Candidate,
             Self::Final | Self::Headline => Profile::Final,
         }
@@ -238,6 +240,7 @@ impl Purpose {
             Self::Test => "test",
             Self::Candidate => "candidate",
             Self::Final => "final",
+            Self::Recheck => "recheck",
             Self::Headline => "headline",
         }
     }

@@ -19,6 +19,7 @@ impl RunState {
             (Purpose::Test, Phase::Edited) => true,
             (Purpose::Candidate, Phase::Measurable) => true,
             (Purpose::Final, Phase::Confirmable) => true,
+            (Purpose::Recheck, Phase::Confirmed) => self.current.due == Some(Due::Recheck),
             (Purpose::Headline, Phase::Closing) => true,
             (Purpose::Test, Phase::Baseline) => self.current.test.is_none(),
             (Purpose::Candidate, Phase::Baseline) => self.current.test.is_some() && self.current.candidate.is_none(),
@@ -78,6 +79,17 @@ impl RunState {
         let evidence = Evidence { outcome: outcome.clone(), artifact: artifact.clone(), analysed: None };
         match spec.purpose {
             Purpose::Headline => self.headlined(&spec, evidence),
+            Purpose::Recheck => {
+                self.current.due = Some(match outcome {
+                    Outcome::Measured { .. } => Due::Commit,
+                    Outcome::KernelFailed { .. } | Outcome::InfraFailed { .. } => {
+                        // What the model planned stands on a change that is not kept.
+                        self.queue.clear();
+                        Due::Revert(RevertCause::NotConfirmed)
+                    }
+                });
+                self.current.recheck = Some(evidence);
+            }
             Purpose::Test => {
                 self.current.test = Some(evidence);
                 self.advance_to(Phase::Tested);
@@ -174,7 +186,7 @@ impl RunState {
         let slot = match purpose {
             Purpose::Test => self.current.test.as_mut(),
             Purpose::Candidate => self.current.candidate.as_mut(),
-            Purpose::Final | Purpose::Headline => self.current.confirmation.as_mut(),
+            Purpose::Final | Purpose::Recheck | Purpose::Headline => self.current.confirmation.as_mut(),
         };
         if let Some(evidence) = slot {
             evidence.analysed = Some(analysis.decision);
@@ -190,13 +202,13 @@ impl RunState {
                 (true, _) => RevertCause::ModelChoice,
                 (false, Purpose::Test) => RevertCause::TestFailed,
                 (false, Purpose::Candidate) => RevertCause::NotImproved,
-                (false, Purpose::Final | Purpose::Headline) => RevertCause::NotConfirmed,
+                (false, Purpose::Final | Purpose::Recheck | Purpose::Headline) => RevertCause::NotConfirmed,
             }));
         } else {
             match purpose {
                 Purpose::Test => self.phase = Phase::Measurable,
                 Purpose::Candidate => self.phase = Phase::Confirmable,
-                Purpose::Final | Purpose::Headline => self.current.due = Some(Due::Commit),
+                Purpose::Final | Purpose::Recheck | Purpose::Headline => self.current.due = Some(Due::Recheck),
             }
         }
         Ok(())

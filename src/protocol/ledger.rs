@@ -33,7 +33,7 @@ impl RunState {
         let earned = match self.current.due {
             Some(Due::FinishKept) => decision == Decision::Keep && cause.is_none(),
             Some(Due::FinishReverted(due)) => decision == Decision::Revert && cause == Some(due),
-            Some(Due::Revert(_) | Due::Commit) => false,
+            Some(Due::Revert(_) | Due::Recheck | Due::Commit) => false,
             // An iteration in which the model changed nothing.
             None => self.phase == Phase::Idle && decision == Decision::Revert && cause == Some(RevertCause::Stuck),
         };
@@ -44,7 +44,7 @@ impl RunState {
         let infra = (cause == Some(RevertCause::Infra)).then(|| current.failure.clone()).flatten();
         let kept = current.commit.as_ref().map(|sha| Kept {
             sha: sha.clone(),
-            artifacts: [&current.test, &current.candidate, &current.confirmation]
+            artifacts: [&current.test, &current.candidate, &current.confirmation, &current.recheck]
                 .into_iter()
                 .flatten()
                 .map(|evidence| evidence.artifact.clone())
@@ -58,6 +58,7 @@ impl RunState {
             test: current.test.as_ref().and_then(finding),
             candidate: current.candidate.as_ref().and_then(finding),
             confirmation: current.confirmation.as_ref().and_then(finding),
+            recheck: current.recheck.as_ref().and_then(finding),
             decision,
             cause,
             infra,

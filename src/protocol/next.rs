@@ -93,6 +93,12 @@ impl RunState {
         Some(match self.current.due? {
             Due::Revert(cause) if self.in_flight.is_some() => Step::Revert(cause),
             Due::Revert(cause) | Due::FinishReverted(cause) => Step::Finish(Some(cause)),
+            // What cannot be checked is not kept.
+            Due::Recheck if self.blocked.is_some() => Step::Revert(RevertCause::Blocked),
+            Due::Recheck => {
+                let again = self.current.again.clone();
+                Step::Measure(again.unwrap_or_else(|| self.spec(Caller::Code, Purpose::Recheck)))
+            }
             Due::Commit => Step::Commit,
             Due::FinishKept => Step::Finish(None),
         })
@@ -129,7 +135,8 @@ impl RunState {
         }
         if let Some(budget) = self.spent(now) {
             let reason = StopReason::Budget { budget };
-            return if self.counters.keeps > 0 && !tried { Step::Close(reason) } else { Step::Stop(reason) };
+            // Where nothing was kept, the original meets itself: what the machine calls 1.00x tonight.
+            return if tried { Step::Stop(reason) } else { Step::Close(reason) };
         }
         if self.queue.is_empty() && self.is_stuck() {
             return Step::Finish(Some(RevertCause::Stuck));

@@ -51,6 +51,9 @@ pub struct IterationRecord {
     /// The final benchmark.
     #[serde(rename = "final")]
     pub confirmation: Option<Finding>,
+    /// The last check before the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck: Option<Finding>,
     /// What was decided.
     pub decision: Decision,
     /// Why it was reverted.
@@ -70,7 +73,7 @@ pub struct IterationRecord {
 pub struct Kept {
     /// The commit.
     pub sha: String,
-    /// The records of test, candidate and final.
+    /// The records of test, candidate, final and recheck.
     pub artifacts: Vec<ArtifactRef>,
 }
 

@@ -143,6 +143,8 @@ pub enum Pending {
 pub enum Due {
     /// Put the incumbent back.
     Revert(RevertCause),
+    /// Check the change once more before its commit.
+    Recheck,
     /// Commit the change.
     Commit,
     /// Close the iteration, which reverted.
@@ -166,10 +168,12 @@ pub struct Current {
     pub candidate: Option<Evidence>,
     /// The final benchmark; after an ambiguous one, the larger.
     pub confirmation: Option<Evidence>,
+    /// The last check before the commit.
+    pub recheck: Option<Evidence>,
     /// A measurement that the code must repeat, or enlarge.
     pub again: Option<MeasureSpec>,
-    /// Measurements so far of test, candidate and final.
-    pub rounds: [u32; 3],
+    /// Measurements so far of test, candidate, final and recheck.
+    pub rounds: [u32; 4],
     /// What the code must do next.
     pub due: Option<Due>,
     /// What the last analysis says of the signals, bounded.
@@ -193,6 +197,7 @@ impl Current {
             Purpose::Test => self.test.as_ref(),
             Purpose::Candidate => self.candidate.as_ref(),
             Purpose::Final => self.confirmation.as_ref(),
+            Purpose::Recheck => self.recheck.as_ref(),
             Purpose::Headline => None,
         }
     }
@@ -304,7 +309,7 @@ impl RunState {
     pub fn spec(&self, by: super::event::Caller, purpose: Purpose) -> MeasureSpec {
         let (candidate, incumbent) = match (purpose, self.in_flight) {
             (Purpose::Headline, _) => (self.incumbent, Some(self.run.baseline)),
-            (Purpose::Test, _) | (_, None) => (self.expected_kernel(), None),
+            (Purpose::Test | Purpose::Recheck, _) | (_, None) => (self.expected_kernel(), None),
             (Purpose::Candidate | Purpose::Final, Some(edited)) => (edited, Some(self.incumbent)),
         };
         MeasureSpec {

@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(page.matches("<circle class=\"kept\"").count(), 2);
         assert_eq!(page.matches("<circle class=\"tried\"").count(), 1, "a smoke test is no score");
         assert_eq!(page.matches("<tr class=\"").count(), 4);
-        assert_eq!(page.matches("class=\"artifact\"").count(), 6);
+        assert_eq!(page.matches("class=\"artifact\"").count(), 8);
     }
 
     #[test]

@@ -21,7 +21,11 @@ pub fn iteration_report(state: &RunState, record: &IterationRecord) -> String {
         .row("Change tried", change(record))
         .row("Smoke/test result", test(record.test.as_ref()))
         .row("Candidate benchmark result", words::finding(record.candidate.as_ref(), Purpose::Candidate))
-        .row("Final benchmark result", words::finding(record.confirmation.as_ref(), Purpose::Final))
+        .row("Final benchmark result", words::finding(record.confirmation.as_ref(), Purpose::Final));
+    if let Some(recheck) = &record.recheck {
+        block.row("Recheck before the commit", test(Some(recheck)));
+    }
+    block
         .row(&format!("Parsed {}", state.run.terms.metric), parsed(record))
         .row("Decision", tone.paint(&decision(record)))
         .row("Next single change", or_dash(one_line(&record.next_step, ROW)))

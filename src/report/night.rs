@@ -192,6 +192,7 @@ impl Night {
         self.measure(Purpose::Test, to, from).analyse(Decision::Keep, "benchmark it");
         self.measure(Purpose::Candidate, to, from).analyse(Decision::Keep, "confirm it");
         self.measure(Purpose::Final, to, from).analyse(Decision::Keep, next_step);
+        self.measure(Purpose::Recheck, to, from);
         let (kernel, timestamp) = (self.state.in_flight.unwrap(), self.time);
         let (parent, message) = (self.state.tip.clone(), change.to_owned());
         let sha: String = ContentHash::of(change.as_bytes()).to_string().chars().take(40).collect();

@@ -124,7 +124,7 @@ pub struct Commit {
     pub sha: String,
     /// The metric in the final benchmark, in microseconds.
     pub metric_us: Option<Micros>,
-    /// The records of test, candidate and final benchmark.
+    /// The records of test, candidate and final benchmark, and of the last check.
     pub artifacts: Vec<ArtifactRef>,
 }
 

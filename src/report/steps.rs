@@ -113,6 +113,7 @@ fn name(spec: &MeasureSpec, iteration: Iteration) -> String {
     match spec.purpose {
         Purpose::Test => format!("test-run {folder}"),
         Purpose::Candidate | Purpose::Final => format!("benchmark-run {folder} {}", spec.purpose.as_str()),
+        Purpose::Recheck => format!("recheck {folder}"),
         Purpose::Headline => "last duel against the original".to_owned(),
     }
 }
@@ -136,12 +137,16 @@ fn measured(spec: &MeasureSpec, outcome: &Outcome, before: &Moment, after: &RunS
             };
             let text = format!("{name} passed {}{}", words::figure(&figure, spec.purpose), sequel(before, after));
             let min_improvement = after.run.terms.min_improvement;
-            // The noise is told after the baseline in any case, and after a duel that showed it where it is too much.
+            let is_too_much = |noise: f64| noise > min_improvement;
+            let earlier = after.noise.split_last().and_then(|(_, earlier)| stats::noise(earlier));
+            // The noise is told after the baseline in any case, and after a duel that showed it where it is too much: with what
+            // would help where that is news.
             match stats::noise(&after.noise).filter(|_| shown.is_some()) {
-                Some(noise) if comparison.is_none() || noise > min_improvement => {
+                Some(noise) if comparison.is_none() || is_too_much(noise) && !earlier.is_some_and(is_too_much) => {
                     let (tone, noise) = words::noise(noise, min_improvement);
                     (tone, format!("{text}; {noise}"))
                 }
+                Some(noise) if is_too_much(noise) => (Tone::Warn, format!("{text}; noise {:.2}%", noise * 100.0)),
                 Some(_) | None => (Tone::Plain, text),
             }
         }

@@ -33,7 +33,7 @@ pub(super) fn figure(figure: &Figure, purpose: Purpose) -> String {
         let verdict = match (purpose, found.verdict) {
             (Purpose::Candidate, Verdict::NotImproved) => "no material gain".to_owned(),
             (Purpose::Candidate, Verdict::Improved | Verdict::Ambiguous) => "material, to be confirmed".to_owned(),
-            (Purpose::Test | Purpose::Final | Purpose::Headline, verdict) => verdict.to_string(),
+            (Purpose::Test | Purpose::Final | Purpose::Recheck | Purpose::Headline, verdict) => verdict.to_string(),
         };
         text.push_str(&format!(" · {ratio} {interval} · {verdict} · {}", counted(found.pairs.into(), "pair")));
         if let Some(setback) = &found.setback {
@@ -120,7 +120,11 @@ pub(super) fn lead(state: &RunState) -> Lead {
     let figures = present_headline(state).and_then(|headline| headline.result.as_ref());
     if let Some((figure, found)) = figures.and_then(|figure| Some((figure, figure.comparison.as_ref()?))) {
         let sure = found.low > 1.0;
-        let doubt = if sure { "" } else { "; the interval does not exclude 1: no sure gain" };
+        let doubt = match (state.counters.keeps, sure) {
+            (0, _) => "; no change was kept, so it met itself",
+            (_, true) => "",
+            (_, false) => "; the interval does not exclude 1: no sure gain",
+        };
         let original = figure.incumbent_us.map(Micros::get).map(micros).unwrap_or_default();
         return Lead {
             short: times(found.ratio),
@@ -131,7 +135,7 @@ pub(super) fn lead(state: &RunState) -> Lead {
                 figure.us,
                 counted(found.pairs.into(), "pair"),
             ),
-            tone: if sure { Tone::Good } else { Tone::Warn },
+            tone: if sure && state.counters.keeps > 0 { Tone::Good } else { Tone::Warn },
         };
     }
     Lead { short: "no measured speed-up".to_owned(), link: ": ", long: why_none(state), tone: Tone::Warn }

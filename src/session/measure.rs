@@ -9,7 +9,9 @@ use super::error::SessionError;
 use super::kernel::micros_since;
 use crate::artifact::{self, AnalysisEntry, Mode};
 use crate::harness;
-use crate::protocol::{Analysis, ArtifactRef, Caller, Decision, Event, MeasureSpec, Outcome, Purpose, artifact_path};
+use crate::protocol::{
+    Analysis, ArtifactRef, Caller, Decision, Event, MeasureSpec, Outcome, Profile, Purpose, artifact_path,
+};
 use crate::stats;
 use crate::tools::{self, Context, MeasureError, Order};
 
@@ -79,12 +81,17 @@ impl Session {
             harness_file: &harness_file,
             harness_name: self.bench.harness.name(),
             gpu: &self.state.run.terms.gpu,
-            mode: if spec.purpose == Purpose::Test { Mode::Test } else { Mode::Benchmark },
+            mode: if spec.purpose.profile() == Profile::Smoke { Mode::Test } else { Mode::Benchmark },
             started,
             extra: self.header_extra(&spec),
         };
         let written = tools::write(&self.folder.join(&path), &context, order, &measured)?;
-        if matches!(measured.outcome, Outcome::InfraFailed { .. }) && spec.attempt > 1 {
+        let in_vain = match measured.outcome {
+            Outcome::InfraFailed { .. } => spec.attempt > 1,
+            Outcome::KernelFailed { .. } => spec.purpose == Purpose::Recheck,
+            Outcome::Measured { .. } => false,
+        };
+        if in_vain {
             self.drop_rest("");
         }
         self.record(Event::MeasureFinished {
@@ -150,7 +157,7 @@ impl Session {
         let path = evidence.artifact.path.clone();
         let (summary, next_step) = match purpose {
             Purpose::Test => ("the kernel as found passes its smoke test", "measure the baseline"),
-            Purpose::Candidate | Purpose::Final | Purpose::Headline => {
+            Purpose::Candidate | Purpose::Final | Purpose::Recheck | Purpose::Headline => {
                 ("the baseline of this run", "the model's first change")
             }
         };

@@ -17,7 +17,7 @@ pub fn rule(state: &RunState, purpose: Purpose, most: u32) -> Rule {
     let begun = matches!(&state.pending, Some(Pending::Measure(spec)) if spec.purpose == Purpose::Final);
     let earlier = state.finals.len().saturating_sub(usize::from(begun));
     let aim = match purpose {
-        Purpose::Test | Purpose::Candidate => Aim::Screen,
+        Purpose::Test | Purpose::Candidate | Purpose::Recheck => Aim::Screen,
         Purpose::Final => Aim::Confirm { level: level(state.finals.get(..earlier).unwrap_or_default()) },
         Purpose::Headline => Aim::Estimate { level: NIGHT },
     };

@@ -66,6 +66,7 @@ impl Run {
             test: None,
             candidate: None,
             confirmation: None,
+            recheck: None,
             decision: if cause.is_some() { Decision::Revert } else { Decision::Keep },
             cause,
             infra: None,

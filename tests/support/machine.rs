@@ -50,6 +50,7 @@ pub enum World {
 }
 
 /// A run in memory.
+#[derive(Clone)]
 pub struct Machine {
     pub state: RunState,
     pub events: Vec<Event>,

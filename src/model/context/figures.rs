@@ -21,7 +21,12 @@ pub(super) fn came_to(record: &IterationRecord) -> String {
 
 fn why_reverted(record: &IterationRecord) -> String {
     let cause = record.cause.map_or("", RevertCause::describe);
-    let found = [("final", &record.confirmation), ("candidate", &record.candidate), ("smoke", &record.test)];
+    let found = [
+        ("recheck", &record.recheck),
+        ("final", &record.confirmation),
+        ("candidate", &record.candidate),
+        ("smoke", &record.test),
+    ];
     let last = found.into_iter().find_map(|(name, finding)| finding.as_ref().map(|finding| (name, finding)));
     match (record.cause, last) {
         (Some(RevertCause::TestFailed | RevertCause::NotImproved | RevertCause::NotConfirmed), Some((name, found))) => {

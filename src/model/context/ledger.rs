@@ -108,6 +108,7 @@ mod tests {
                 })
             }),
             confirmation: None,
+            recheck: None,
             decision: if keep { Decision::Keep } else { Decision::Revert },
             cause: (!keep).then_some(RevertCause::NotImproved),
             infra: None,

@@ -122,7 +122,7 @@ fn whatever_was_altered_in_a_run_is_found() {
                 let text = fs::read_to_string(&path).unwrap();
                 fs::write(path, format!("{text}\nmore\n")).unwrap();
             },
-            "iteration_finished",
+            "measure_finished",
             "somebody appended to it",
         ),
         (

@@ -113,7 +113,7 @@ impl Tape {
     fn measurement(&self, state: &RunState, outcome: &Outcome, artifact: &ArtifactRef) -> Result<Value, String> {
         let path = self.run.join(&artifact.path).with_extension("json");
         let result = std::fs::read_to_string(&path).map_err(|error| format!("its `.json` cannot be read: {error}"))?;
-        let Recorded { outcome: recorded, effort, readings } = Recorded::read(&result)?;
+        let Recorded { outcome: recorded, effort, readings, .. } = Recorded::read(&result)?;
         if recorded != *outcome {
             return Err("its `.json` has another outcome than the journal; `agent replay` says more".to_owned());
         }

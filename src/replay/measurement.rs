@@ -98,7 +98,7 @@ fn judged_again(
     let today = judge(&Yardstick::of(&state.run.terms), texts, &rule, &recorded.readings);
     if today == *outcome {
         return match outcome {
-            Outcome::Measured { incumbent: Some(_), .. } => asked_for(&rule, &recorded.readings),
+            Outcome::Measured { incumbent: Some(_), .. } => asked_for(&rule, recorded),
             Outcome::Measured { .. } | Outcome::KernelFailed { .. } | Outcome::InfraFailed { .. } => Ok(()),
         };
     }
@@ -106,18 +106,77 @@ fn judged_again(
     Disagreement::between("outcome", &value(outcome), &value(&today)).map_or(Ok(()), Err)
 }
 
-/// Looks whether the duel had the pairs that its rule asked for, job by job. It may have ended after any job, where time was
-/// short: the chance that the rule bounds holds wherever a duel stops.
-fn asked_for(rule: &Rule, readings: &Readings) -> Result<(), Disagreement> {
-    let pairs = log_ratios(readings);
-    let mut asked = 0;
+/// Looks whether the duel had the pairs that its rule asked for, job by job. It may have ended before only where the time that
+/// was left had been too short for another job like the last.
+fn asked_for(rule: &Rule, recorded: &Recorded) -> Result<(), Disagreement> {
+    let pairs = log_ratios(&recorded.readings);
+    let had = || format!("the duel has {} pairs", pairs.len());
+    let (mut asked, mut jobs) = (0, Vec::new());
     while let Some(rest) = pairs.get(asked..).filter(|rest| !rest.is_empty()) {
         let more = rule.next(pairs.get(..asked).unwrap_or_default()) as usize;
         if more == 0 || more > rest.len() {
-            let rules = format!("its rule asks for {more} after the first {asked}");
-            return Err(Disagreement::new(format!("the duel has {} pairs", pairs.len()), rules));
+            return Err(Disagreement::new(had(), format!("its rule asks for {more} after the first {asked}")));
         }
         asked += more;
+        jobs.push(more);
+    }
+    let more = rule.next(&pairs);
+    if more > 0 && !was_short_of_time(recorded, &jobs) {
+        return Err(Disagreement::new(had(), format!("its rule asks for {more} more, and there was time for them")));
     }
     Ok(())
+}
+
+/// Tells whether a duel of jobs of so many pairs each had less time left than its last job took. Each job builds both texts
+/// anew before its blocks.
+fn was_short_of_time(recorded: &Recorded, jobs: &[usize]) -> bool {
+    let (seconds, pairs) = (&recorded.seconds, jobs.iter().sum::<usize>());
+    let builds = seconds.len().saturating_sub(2 * pairs) / jobs.len().max(1);
+    let processes = builds + 2 * jobs.last().copied().unwrap_or_default();
+    let last: f64 = seconds.iter().rev().take(processes).sum();
+    let spent: f64 = seconds.iter().sum();
+    2.0 * f64::from(recorded.effort.timeout_seconds) - spent < last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::{CaseResult, Role};
+    use crate::protocol::{Device, Micros, Profile, Profiles};
+    use crate::stats::Aim;
+    use crate::tools::Reading;
+
+    /// A first job whose rule wants more, in processes of a second each: two builds, and two blocks a pair.
+    fn undecided(rule: &Rule) -> Recorded {
+        let block = |role, us: f64| Reading {
+            role,
+            device: Device { name: "cpu (test)".to_owned(), compute_capability: None },
+            cases: vec![CaseResult { id: "c".to_owned(), time_us: vec![Micros::new(us).unwrap()], mean_us: None }],
+            conditions: None,
+        };
+        let first = rule.next(&[]);
+        let pair = |number| {
+            [block(Role::Incumbent, 100.0), block(Role::Candidate, if number % 4 == 0 { 102.0 } else { 95.0 })]
+        };
+        let blocks: Vec<_> = (0..first).flat_map(pair).collect();
+        Recorded {
+            outcome: Outcome::KernelFailed { failure: crate::protocol::KernelFailure::Crash, message: String::new() },
+            effort: Profiles::default().get(Profile::Final).clone(),
+            seconds: vec![1.0; 2 + blocks.len()],
+            readings: Readings { expected: blocks.len(), blocks, ..Readings::default() },
+        }
+    }
+
+    #[test]
+    fn a_duel_may_end_undecided_only_where_its_time_was_too_short_for_another_job() {
+        let rule = Rule { margin: 0.01, aim: Aim::Confirm { level: stats::level(&[]) }, most: 60 };
+        let mut recorded = undecided(&rule);
+        let took = recorded.seconds.len() as u32;
+        assert!(rule.next(&log_ratios(&recorded.readings)) > 0, "it is undecided");
+        recorded.effort.timeout_seconds = took;
+        let found = asked_for(&rule, &recorded).unwrap_err();
+        assert!(format!("{found:?}").contains("there was time for them"), "{found:?}");
+        recorded.effort.timeout_seconds = took - 1;
+        assert!(asked_for(&rule, &recorded).is_ok());
+    }
 }

@@ -191,6 +191,8 @@ pub struct Recorded {
     pub effort: Effort,
     /// What its processes left.
     pub readings: Readings,
+    /// The wall time of each process, in seconds, in the order in which they ran.
+    pub seconds: Vec<f64>,
 }
 
 /// The keys of a [`Recorded`] as they stand. A flattened struct would be read by way of a copy of every time in it.
@@ -203,12 +205,20 @@ struct Keys {
     ranking: Ranking,
     blocks: Vec<Reading>,
     failure: Option<Failure>,
+    #[serde(default)]
+    processes: Vec<Process>,
+}
+
+#[derive(Deserialize)]
+struct Process {
+    elapsed_seconds: f64,
 }
 
 impl From<Keys> for Recorded {
     fn from(keys: Keys) -> Self {
-        let Keys { outcome, effort, expected_blocks: expected, ranking, blocks, failure } = keys;
-        Self { outcome, effort, readings: Readings { expected, ranking, blocks, failure } }
+        let Keys { outcome, effort, expected_blocks: expected, ranking, blocks, failure, processes } = keys;
+        let seconds = processes.iter().map(|process| process.elapsed_seconds).collect();
+        Self { outcome, effort, readings: Readings { expected, ranking, blocks, failure }, seconds }
     }
 }
 

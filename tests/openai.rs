@@ -57,6 +57,7 @@ impl Desk {
         let view = View {
             state: &self.state,
             prompt: "Make it fast.",
+            description: None,
             kernel: "int k;\n",
             results: &self.results,
             snapshots: &self.snapshots,

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::future::ready;
 use std::path::{Path, PathBuf};
 
-use afterhours::harness::{self, Exit, Job, JobOutput, Part, Ran};
+use afterhours::harness::{
+    self, BlockResult, Exit, Failure, Harness, HarnessError, Job, JobOutput, Part, Ran, Request,
+};
 use afterhours::mission;
 use afterhours::model::{Fault, Model, ModelError, TurnFuture, View};
-use afterhours::protocol::{BudgetKind, FaultKind, Patience, StopReason};
+use afterhours::protocol::{BudgetKind, ContentHash, FaultKind, Gpu, Patience, StopReason};
 use afterhours::report::Quiet;
 use afterhours::runner::{LocalFuture, Progress, Runner, RunnerError};
 use afterhours::session::{Opening, Parts, Session, SessionError, StopFlag};
@@ -102,6 +104,66 @@ fn a_run_with_brought_parts_measures_asks_stops_and_goes_on() {
     let mut session = Session::go_on(&folder, None, |state| Ok(parts(Path::new(&state.run.repo_root)))).unwrap();
     assert_eq!(session.state().counters.resumes, 1);
     assert_eq!(drive(&mut session).code(), "blocked");
+}
+
+/// A harness that says what its problem is.
+struct Described(Box<dyn Harness>);
+
+impl Harness for Described {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn hash(&self) -> ContentHash {
+        self.0.hash()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.0.files()
+    }
+
+    fn description(&self) -> Option<&str> {
+        Some("Sort the numbers.")
+    }
+
+    fn supports(&self, kernel: &Path, gpu: &Gpu) -> Result<(), HarnessError> {
+        self.0.supports(kernel, gpu)
+    }
+
+    fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
+        self.0.job(request)
+    }
+
+    fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {
+        self.0.read(ran)
+    }
+}
+
+/// Says what it is told of the problem.
+struct Echo;
+
+impl Model for Echo {
+    fn name(&self) -> String {
+        "echo".to_owned()
+    }
+
+    fn turn<'a>(&'a mut self, view: View<'a>) -> TurnFuture<'a> {
+        Box::pin(ready(Err(ModelError::Exhausted(format!("{:?}", view.description)))))
+    }
+}
+
+#[test]
+fn a_model_is_told_what_the_harness_says_of_its_problem() {
+    let repository = repository();
+    let told = |describe: fn(Box<dyn Harness>) -> Box<dyn Harness>, name| {
+        let mut brought = parts(repository.path());
+        brought.harness = describe(brought.harness);
+        brought.model = Box::new(Echo);
+        drive(&mut Session::begin(opening(name), brought).unwrap())
+    };
+    let message = "Some(\"Sort the numbers.\")".to_owned();
+    assert_eq!(told(|harness| Box::new(Described(harness)), "told"), StopReason::Blocked { message });
+    assert_eq!(told(|harness| harness, "untold"), StopReason::Blocked { message: "None".to_owned() });
 }
 
 #[test]

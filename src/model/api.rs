@@ -43,6 +43,8 @@ pub struct View<'a> {
     pub state: &'a RunState,
     /// The mission's prompt, its variables filled in.
     pub prompt: &'a str,
+    /// What the harness says of its problem, where it says something. It is not the mission's author who says it.
+    pub description: Option<&'a str>,
     /// The text in the kernel file: the incumbent, or the change in flight.
     pub kernel: &'a str,
     /// The results of the calls of the turn before; empty on the first turn of a process.

@@ -210,7 +210,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let snapshots = crate::journal::Snapshots::new(folder.path());
         let state = crate::model::replay::tests::state();
-        let view = View { state: &state, prompt: "", kernel: "k", results: &[], snapshots: &snapshots };
+        let view =
+            View { state: &state, prompt: "", description: None, kernel: "k", results: &[], snapshots: &snapshots };
         rehearsal.check(view, number, sent, &Turn::default())
     }
 

@@ -189,7 +189,7 @@ pub(super) mod tests {
     /// Returns what the recording answers in `state`.
     fn next(recording: &Recording, state: &RunState) -> Result<Turn, ModelError> {
         let snapshots = crate::journal::Snapshots::new(Path::new("/nowhere"));
-        let view = View { state, prompt: "", kernel: "", results: &[], snapshots: &snapshots };
+        let view = View { state, prompt: "", description: None, kernel: "", results: &[], snapshots: &snapshots };
         let mut replay = Replay::from(recording.clone());
         let mut turn = replay.turn(view);
         match turn.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

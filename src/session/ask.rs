@@ -60,6 +60,7 @@ impl Session {
         let view = View {
             state: &self.state,
             prompt: &self.mission.prompt,
+            description: self.bench.harness.description(),
             kernel: &kernel,
             results: &self.results,
             snapshots: &self.snapshots,

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 pub(crate) struct Run {
     pub(crate) state: RunState,
     pub(crate) prompt: String,
+    pub(crate) description: Option<String>,
     pub(crate) results: Vec<CallResult>,
     snapshots: Snapshots,
     _folder: tempfile::TempDir,
@@ -30,7 +31,8 @@ impl Run {
         state.phase = Phase::Idle;
         state.iteration = Iteration(1);
         state.best_us = Some(Micros::new(812.0).unwrap());
-        Self { state, prompt: "Make it fast.".to_owned(), results: Vec::new(), snapshots, _folder: folder }
+        let prompt = "Make it fast.".to_owned();
+        Self { state, prompt, description: None, results: Vec::new(), snapshots, _folder: folder }
     }
 
     /// Shows the run as it is.
@@ -40,6 +42,7 @@ impl Run {
         look(&View {
             state: &self.state,
             prompt: &self.prompt,
+            description: self.description.as_deref(),
             kernel: &kernel,
             results: &self.results,
             snapshots: &self.snapshots,

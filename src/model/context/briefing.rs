@@ -4,7 +4,7 @@ use super::figures::evidence;
 use super::ledger;
 use super::limits::Limits;
 use super::prompts::{Briefing, Recent, Words};
-use super::quote::{cut, fenced, harmless, quoted};
+use super::quote::{cut, fenced, harmless, lines_left_out, quoted};
 use crate::model::{ModelError, View};
 use crate::protocol::{ContentHash, Decision, Finding, IterationRecord, Micros, Purpose, RunState, STUCK_TURNS, Tool};
 use crate::workspace::diff_texts;
@@ -158,11 +158,6 @@ fn difference(view: &View<'_>, from: ContentHash, to: ContentHash, limits: &Limi
     // The first two lines name the file.
     let hunks = diff.splitn(3, '\n').nth(2).unwrap_or_default();
     fenced(&cut(hunks, limits.each_recent, lines_left_out), "diff")
-}
-
-/// Marks a cut.
-pub(super) fn lines_left_out(first: usize, last: usize) -> String {
-    format!("[{} lines are left out here]", last + 1 - first)
 }
 
 fn in_flight(view: &View<'_>, limits: &Limits) -> Option<String> {

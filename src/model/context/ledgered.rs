@@ -92,7 +92,7 @@ impl Ledgered {
             let flight = if last.is_some() { Flight::InConversation } else { Flight::Told };
             self.messages.clear();
             self.tokens = 0;
-            self.push(opening(view)?);
+            self.push(opening(view, &limits)?);
             self.push([Message::User { text: briefing(view, &limits, flight)? }]);
             self.head = self.tokens;
             if let Some(last) = &last {

@@ -22,6 +22,8 @@ pub struct Limits {
     pub each_recent: u64,
     /// The kernel's text.
     pub kernel: u64,
+    /// What the harness says of its problem.
+    pub description: u64,
     /// The result of one call.
     pub result: u64,
     /// The results of one turn together.
@@ -46,6 +48,7 @@ impl Limits {
             recent: 3,
             each_recent: (window / 64).min(400),
             kernel: (window / 5).min(24_000),
+            description: (window / 32).min(1_500),
             result: (window / 16).min(2_000),
             results: (window / 8).min(6_000),
             words: (window / 64).min(400),
@@ -75,6 +78,7 @@ impl Limits {
             recent: self.recent.saturating_sub(steps as usize),
             each_recent: half(self.each_recent),
             kernel: half(self.kernel),
+            description: half(self.description),
             result: half(self.result),
             results: half(self.results),
             words: half(self.words),
@@ -98,7 +102,8 @@ mod tests {
     fn what_is_shown_at_once_fits_into_any_usual_window() {
         for window in [8_192, 32_768, 131_072, 1_000_000] {
             let limits = Limits::for_context(Some(window));
-            let fixed = limits.ledger + limits.kernel + limits.results + 3 * limits.each_recent + 1_500;
+            let fixed =
+                limits.ledger + limits.kernel + limits.description + limits.results + 3 * limits.each_recent + 1_500;
             assert!(fixed <= limits.request, "{limits:?}");
         }
         assert_eq!(Limits::for_context(None), Limits::for_context(Some(128_000)));

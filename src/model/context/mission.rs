@@ -1,12 +1,13 @@
 //! The first two messages, which are the same in every request of a process: the rules, and the mission.
 
+use super::limits::Limits;
 use super::prompts::{Mission, System, Words};
-use super::quote::{harmless, one_line};
+use super::quote::{cut, fenced, harmless, lines_left_out, one_line};
 use crate::model::{Message, ModelError, View};
 use crate::protocol::{Budget, Gpu, STUCK_TURNS, Target};
 
 /// Returns the rules and the mission.
-pub(super) fn opening(view: &View<'_>) -> Result<[Message; 2], ModelError> {
+pub(super) fn opening(view: &View<'_>, limits: &Limits) -> Result<[Message; 2], ModelError> {
     let (run, terms) = (&view.state.run, &view.state.run.terms);
     let mission = Mission {
         kernel: &run.kernel,
@@ -18,12 +19,18 @@ pub(super) fn opening(view: &View<'_>) -> Result<[Message; 2], ModelError> {
         margin: ((terms.min_improvement * 1e12).round() / 1e10).to_string(),
         budgets: budgets(&terms.budget),
         forbidden: terms.forbidden.iter().map(|name| one_line(name, 80)).collect::<Vec<_>>().join(", "),
+        description: view.description.map(str::trim).filter(|text| !text.is_empty()).map(|text| quoted(text, limits)),
         prompt: harmless(view.prompt.trim()),
     };
     Ok([
         Message::System { text: System { stuck_turns: STUCK_TURNS }.render()? },
         Message::User { text: mission.render()? },
     ])
+}
+
+/// Returns what the harness says of its problem: foreign words, and in a fence.
+fn quoted(text: &str, limits: &Limits) -> String {
+    fenced(&cut(&harmless(text), limits.description, lines_left_out), "")
 }
 
 fn target(target: Target) -> String {

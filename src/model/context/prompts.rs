@@ -23,6 +23,8 @@ pub(super) struct Mission<'a> {
     pub(super) margin: String,
     pub(super) budgets: Vec<String>,
     pub(super) forbidden: String,
+    /// What the harness says of its problem, in a fence.
+    pub(super) description: Option<String>,
     pub(super) prompt: String,
 }
 

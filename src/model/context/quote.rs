@@ -79,6 +79,11 @@ pub(super) fn cut(text: &str, limit: u64, mark: impl Fn(usize, usize) -> String)
     shown
 }
 
+/// Marks a cut.
+pub(super) fn lines_left_out(first: usize, last: usize) -> String {
+    format!("[{} lines are left out here]", last + 1 - first)
+}
+
 /// Returns so much of `bytes` as `limit` is of `tokens`, and always less.
 fn proportion(bytes: usize, limit: u64, tokens: u64) -> usize {
     let share = u128::try_from(bytes).unwrap_or(u128::MAX) * u128::from(limit) / u128::from(tokens.max(1));

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::briefing::{legal, lines_left_out};
+use super::briefing::legal;
 use super::figures::came_to;
 use super::limits::Limits;
 use super::prompts::{Note, Words};
-use super::quote::{cut, harmless, one_line};
+use super::quote::{cut, harmless, lines_left_out, one_line};
 use super::tokens;
 use crate::model::{Answer, CallResult, Message, ModelError, Turn, View};
 use crate::protocol::{Problem, RawCall};

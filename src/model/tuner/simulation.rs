@@ -208,7 +208,14 @@ async fn through_the_seam_a_turn_is_the_same_calls_and_costs_nothing() {
     let snapshots = Snapshots::new(folder.path());
     let kernel = bench.texts[&bench.state.incumbent].clone();
     let mut tuner = Tuner::new();
-    let view = View { state: &bench.state, prompt: "", kernel: &kernel, results: &[], snapshots: &snapshots };
+    let view = View {
+        state: &bench.state,
+        prompt: "",
+        description: None,
+        kernel: &kernel,
+        results: &[],
+        snapshots: &snapshots,
+    };
     let turn = tuner.turn(view).await.unwrap();
     assert_eq!((turn.calls, turn.usage), (bench.ask().unwrap(), Usage::default()));
     assert_eq!(tuner.name(), "tuner");

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// The variables that a program gets from the user's environment: what finds programs, libraries and devices, and what
-/// sets the language. Names are matched whole, so that no other variable passes for looking like one of them.
-const ALLOWED: [&str; 24] = [
+/// The variables that a program gets from the user's environment: what finds programs, libraries and devices, what sets the
+/// language, and what tells PyGPUBench of a system without landlock. Names are matched whole, so that no other variable passes
+/// for looking like one of them.
+const ALLOWED: [&str; 25] = [
     "PATH",
     "LANG",
     "LANGUAGE",
@@ -31,6 +32,7 @@ const ALLOWED: [&str; 24] = [
     "CONDA_PREFIX",
     "PYTHONHOME",
     "PYTHONPATH",
+    "PYGPUBENCH_UNPROTECTED",
 ];
 
 /// Returns the whole environment of a program that works in `folder`: of `parent`'s variables only those that are known

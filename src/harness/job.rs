@@ -103,6 +103,15 @@ pub struct Job {
     pub timeout: Duration,
 }
 
+impl Job {
+    /// Returns its processes in the order in which they run, until one fails: the builds, then the blocks.
+    pub fn parts(&self) -> impl Iterator<Item = (Role, Part, &Exec)> {
+        let builds =
+            self.stages.iter().flat_map(|stage| stage.build.iter().map(|exec| (stage.role, Part::Build, exec)));
+        builds.chain(self.blocks.iter().enumerate().map(|(at, block)| (block.role, Part::Block(at), &block.exec)))
+    }
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -146,10 +146,8 @@ impl Bench<'_> {
     /// Runs the builds, then the blocks, up to the first failure.
     async fn run(&self, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<JobOutput, RunnerError> {
         let total = job.blocks.len();
-        let builds = job.stages.iter().flat_map(|stage| stage.build.iter().map(|exec| (stage.role, Part::Build, exec)));
-        let blocks = job.blocks.iter().enumerate().map(|(at, block)| (block.role, Part::Block(at), &block.exec));
         let mut output = JobOutput::default();
-        for (role, part, exec) in builds.chain(blocks) {
+        for (role, part, exec) in job.parts() {
             progress(match part {
                 Part::Build => Progress::Building,
                 Part::Block(done) => Progress::Blocks { done, total },

@@ -1,5 +1,6 @@
 //! The near side: one talk with a far side, to its end.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
 use super::wire::{Answer, MOST_ANSWER, Orders};
-use crate::harness::JobOutput;
+use crate::harness::{Job, JobOutput, Part, Ran, Role};
 use crate::runner::api::{Progress, RunnerError};
 use crate::sandbox::{Captured, Protections};
 
@@ -17,6 +18,9 @@ const MOST_SAID: usize = 64 << 10;
 
 /// How long a place may take, after the end of the answers, to say why they ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The longest name of a host that is believed, in characters.
+const LONGEST_HOST: usize = 120;
 
 /// The standard streams of whatever leads to the far side.
 pub(in crate::runner) struct Pipes {
@@ -61,7 +65,7 @@ pub(in crate::runner) async fn talk(
         serde_json::to_vec(orders).map_err(|error| RunnerError::Failed(format!("failed to write the job: {error}")))?;
     line.push(b'\n');
     let mut said = Captured::default();
-    let mut hearing = Hearing::default();
+    let mut hearing = Hearing::of(&orders.job);
     let ended = {
         let mut drained = pin!(said.drain(&mut pipes.stderr, MOST_SAID));
         let mut written = pin!(pipes.stdin.write_all(&line));
@@ -98,13 +102,38 @@ pub(in crate::runner) fn told(stdout: &[u8]) -> Result<(), RunnerError> {
 }
 
 /// What was heard so far.
-#[derive(Default)]
 struct Hearing {
     begun: Option<(String, Option<Protections>)>,
+    /// The processes that it must still tell of, in this order, as long as none fails.
+    ordered: VecDeque<(Role, Part)>,
     output: JobOutput,
 }
 
 impl Hearing {
+    fn of(job: &Job) -> Self {
+        let ordered = job.parts().map(|(role, part, _)| (role, part)).collect();
+        Self { begun: None, ordered, output: JobOutput::default() }
+    }
+
+    /// Takes in what one process did.
+    fn take(&mut self, ran: Ran) -> Result<(), Ended> {
+        if self.ordered.pop_front() != Some((ran.role, ran.part)) {
+            return Err(Ended::Garbled("it tells of a process that was not its turn".to_owned()));
+        }
+        self.output.ran.push(ran);
+        Ok(())
+    }
+
+    /// Returns the whole output.
+    fn done(&mut self) -> Ended {
+        let has_failed = self.output.ran.last().is_some_and(|ran| !ran.exit.is_success());
+        if self.ordered.is_empty() || has_failed {
+            Ended::Told(Ok(std::mem::take(&mut self.output)))
+        } else {
+            Ended::Garbled(format!("it says nothing of {} processes", self.ordered.len()))
+        }
+    }
+
     async fn hear(&mut self, stdout: &mut ChildStdout, progress: &mut dyn FnMut(Progress)) -> Ended {
         let mut lines = BufReader::new(stdout);
         let mut line = Vec::new();
@@ -122,10 +151,17 @@ impl Hearing {
                 continue;
             }
             match serde_json::from_slice(&line) {
-                Ok(Answer::Begun { host, protections }) => self.begun = Some((host, protections)),
+                Ok(Answer::Begun { host, protections }) => {
+                    let host = host.chars().filter(|c| !c.is_control()).take(LONGEST_HOST).collect();
+                    self.begun = Some((host, protections));
+                }
                 Ok(Answer::Progress(how_far)) => progress(how_far),
-                Ok(Answer::Ran(ran)) => self.output.ran.push(*ran),
-                Ok(Answer::Done) => return Ended::Told(Ok(std::mem::take(&mut self.output))),
+                Ok(Answer::Ran(ran)) => {
+                    if let Err(ended) = self.take(*ran) {
+                        return ended;
+                    }
+                }
+                Ok(Answer::Done) => return self.done(),
                 Ok(Answer::Failed(failure)) => {
                     let host = self.begun.as_ref().map_or("the far side", |(host, _)| host);
                     return Ended::Told(Err(failure.on(host)));

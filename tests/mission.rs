@@ -459,6 +459,25 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn every_mission_that_is_shipped_is_one_whose_files_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = |folder: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let files = list(&root.join("kernels")).into_iter().filter(|path| path.is_dir()).flat_map(|folder| list(&folder));
+    let is_mission = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("mission");
+    let mut runners = Vec::new();
+    for path in files.filter(is_mission) {
+        let mission = load(&path, &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"));
+        for file in [&mission.kernel, &mission.harness] {
+            assert!(root.join(file).is_file(), "{}: {}", path.display(), file.display());
+        }
+        runners.push(mission.runner);
+    }
+    assert!(runners.contains(&RunnerChoice::Local) && runners.contains(&RunnerChoice::Modal), "{runners:?}");
+}
+
+#[test]
 fn nested_aliases_do_not_blow_up() {
     let mut yaml = "vars:\n  a0: &a0 [x, x]\n".to_owned();
     for level in 1..40 {

@@ -1,6 +1,6 @@
 """The far side of `runner: modal`: one call is one job, in one container, on one GPU.
 
-Deployed by `agent deploy`, never by a model. AFTERHOURS_AGENT names the agent binary to deploy; else it is the one on PATH.
+Deployed by a run or by `agent deploy`, never by a model. AFTERHOURS_AGENT names the agent binary that goes along.
 """
 
 import os
@@ -11,18 +11,26 @@ import modal
 
 AGENT = os.environ.get("AFTERHOURS_AGENT") or shutil.which("agent") or "agent"
 THERE = "/usr/local/bin/agent"
-CACHE = "/cache"
+PACKAGES = "/usr/local/lib/python3.12/site-packages"
 # What the agent may take beyond its job's own time.
 SLACK = 60
 # What an agent may take to end its processes, in seconds.
 GRACE = 10
 MOST_SAID = 64 << 10
 
+# PyGPUBench 0.0.3 needs glibc 2.38, and finds no landlock in a container of Modal's. torch 2.11.0 is built for CUDA 13.0, and so
+# are NVRTC and CUDA's headers.
 image = (
-    modal.Image.debian_slim(python_version="3.12")
+    modal.Image.from_registry("python:3.12-slim-trixie")
     .apt_install("gcc", "libc6-dev")
-    .pip_install("torch==2.9.1", "nvidia-cuda-nvrtc-cu12==12.8.93")
-    .env({"TRITON_CACHE_DIR": f"{CACHE}/triton"})
+    .pip_install(
+        "torch==2.11.0",
+        "numpy==2.3.5",
+        "pygpubench==0.0.3",
+        "nvidia-cuda-nvrtc==13.0.88",
+        "nvidia-cuda-runtime==13.0.96",
+    )
+    .env({"LD_LIBRARY_PATH": f"{PACKAGES}/nvidia/cu13/lib", "PYGPUBENCH_UNPROTECTED": "1"})
 )
 if modal.is_local():
     image = image.add_local_file(AGENT, THERE)
@@ -41,11 +49,11 @@ def last_words(child):
     return said
 
 
-
 @app.cls(
     image=image,
     gpu="B200",
-    volumes={CACHE: modal.Volume.from_name("afterhours-cache", create_if_missing=True)},
+    # The kernel's processes run in there: none of them may use Modal in the account's name.
+    restrict_modal_access=True,
     timeout=6 * 3600,
     scaledown_window=300,
     max_containers=1,
@@ -58,7 +66,11 @@ class Duel:
         """Runs `agent job` on a line of orders; its end of input is the limit's, or ours."""
         agent = AGENT if modal.is_local() else THERE
         child = subprocess.Popen(
-            [agent, "job"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [agent, "job"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"AFTERHOURS_HOST": f"Modal {os.environ.get('MODAL_TASK_ID', 'without a container')}"},
         )
         # `communicate` would end the input at once, and that tells the agent to stop.
         held = os.dup(child.stdin.fileno())

@@ -1,6 +1,7 @@
 """The near side of `runner: modal`: hands a line of orders to the deployed app, and its answers back.
 
-Arguments: `check`, or `run GPU SECONDS`. The end of the input before the answer cancels the call.
+Arguments: `check`, whose exit code is 4 where the app is not there, or `run GPU SECONDS`. The end of the input before the answer
+cancels the call.
 """
 
 import json
@@ -9,13 +10,14 @@ import sys
 import threading
 
 APP, CLASS = "afterhours", "Duel"
+ABSENT = 4
 
 
-def fail(kind, message):
+def fail(kind, message, code=0):
     """Answers as a far side does that could not run its job."""
     for answer in ({"begun": {"host": "Modal", "protections": None}}, {"failed": {kind: message}}):
         print(json.dumps(answer), flush=True)
-    os._exit(0)
+    os._exit(code)
 
 
 def main():
@@ -45,7 +47,7 @@ def main():
     except AuthError as error:
         fail("missing", f"no valid credentials ({error}): run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET")
     except NotFoundError as error:
-        fail("missing", f"the app {APP} was never deployed ({error}): run `agent deploy`")
+        fail("missing", f"the app {APP} was never deployed ({error}): run `agent deploy`", ABSENT)
     except TooLong as error:
         fail("timed_out", f"the call took longer than it may ({error})")
     except Exception as error:

@@ -34,7 +34,7 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Use one of the model's tools by hand or from a script.
     Tool(ToolArgs),
-    /// Run the mission's deploy command if the files it deploys have changed since it last succeeded.
+    /// Deploy what the mission says, or else its runner needs, if that has changed since it last succeeded.
     Deploy(DeployArgs),
     /// Play scenarios: real runs with scripted replies and measurements, held against what is expected of them.
     Eval(EvalArgs),
@@ -206,6 +206,9 @@ pub struct DeployArgs {
     /// A variable of the mission's text; may be given several times.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair)]
     pub vars: Vec<(String, String)>,
+    /// Where measurements are to run, if not where the mission says.
+    #[arg(long, value_name = "RUNNER")]
+    pub runner: Option<RunnerChoice>,
 }
 
 /// What `eval` takes.

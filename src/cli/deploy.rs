@@ -5,16 +5,17 @@ use std::io::Write;
 use super::args::DeployArgs;
 use super::error::CliError;
 use super::exit::Exit;
-use super::world::{here, runtime};
+use super::world::{here, own_path, runtime};
 use crate::session::{self, Deployment};
 
 pub(super) fn deploy(args: &DeployArgs) -> Result<Exit, CliError> {
     let vars = args.vars.iter().cloned().collect();
-    let deployment = runtime()?.block_on(session::deploy(&here()?, &args.mission, &vars))?;
+    let (here, agent) = (here()?, own_path()?);
+    let deployment = runtime()?.block_on(session::deploy(&here, &args.mission, &vars, args.runner, &agent))?;
     let mut out = anstream::stdout();
     match deployment {
         Deployment::NotDue => {
-            let _ = writeln!(out, "nothing to deploy: the watched files are as they were when it last succeeded");
+            let _ = writeln!(out, "nothing to deploy: all is as it was when it last succeeded");
             Ok(Exit::Ok)
         }
         Deployment::Ran(finished) => {

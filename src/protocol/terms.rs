@@ -285,11 +285,12 @@ pub struct Terms {
     pub deploy: Option<Deploy>,
 }
 
-/// A command that is due when the files it deploys have changed since it last succeeded.
+/// A command that is due when what it deploys has changed since it last succeeded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deploy {
     /// The command line, run by `sh -c` in the repository's root.
     pub command: String,
-    /// Files and folders, relative to the repository's root, whose change makes it due.
+    /// Files and folders, relative to the repository's root, whose change makes it due; none where it deploys what the runner
+    /// itself brings along.
     pub files: Vec<String>,
 }

@@ -11,7 +11,9 @@ use super::replayed::Replayed;
 use super::shelf::Shelf;
 use super::step::{is_of_the_world, step_of};
 use crate::journal::{JournalError, Record};
+use crate::mission::RunnerChoice;
 use crate::protocol::{ContentHash, Event, Forbidden, Pending, RunStarted, RunState, Step, Terms};
+use crate::runner::Modal;
 use crate::session::{SessionError, recorded_mission};
 use crate::workspace::Workspace;
 
@@ -175,9 +177,13 @@ impl Audit {
     }
 }
 
-/// Compares the terms in the journal with the mission's. The command line may have set another number of iterations.
+/// Compares the terms in the journal with the mission's. The command line may have set another number of iterations, and what
+/// is deployed may be what the runner needs.
 fn same_terms(run: &RunStarted, mut today: Terms) -> Result<(), Disagreement> {
     today.budget.iterations = run.terms.budget.iterations;
+    if run.runner == RunnerChoice::Modal.as_str() && today.deploy.is_none() && run.terms.deploy.is_some() {
+        today.deploy = Some(Modal::step());
+    }
     if today == run.terms {
         return Ok(());
     }

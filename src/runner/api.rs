@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::harness::{Job, JobOutput};
+use crate::protocol::{ContentHash, Deploy};
 use crate::sandbox::Protections;
 
 /// How far a job is.
@@ -50,6 +51,22 @@ pub enum RunnerError {
     TimedOut(String),
 }
 
+/// What must be deployed before a runner's first job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployable {
+    /// How, where the mission does not say it: `AFTERHOURS_APP` names the file that the command deploys, and `AFTERHOURS_AGENT`
+    /// the agent binary that goes along. None of its files is the repository's.
+    pub step: Deploy,
+    /// The text of that file, and the name that it has.
+    pub app: (&'static str, &'static str),
+    /// The agent binary.
+    pub agent: PathBuf,
+    /// The hash of both: where it is not that of the last success, the deploy is due.
+    pub hash: ContentHash,
+    /// What the place says where nothing is deployed there; nothing where something is, or where the place was not asked.
+    pub absent: Option<String>,
+}
+
 /// A future on the session's single thread.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
@@ -60,6 +77,16 @@ pub trait Runner {
 
     /// Returns what keeps the jobs' processes from everything else, where this runner knows.
     fn protections(&self) -> Option<Protections> {
+        None
+    }
+
+    /// Returns the machine or container that the last job ran on, where that is not this machine.
+    fn host(&self) -> Option<String> {
+        None
+    }
+
+    /// Returns what must be deployed before this runner's first job, where something must.
+    fn deployable(&self) -> Option<Deployable> {
         None
     }
 

@@ -129,7 +129,8 @@ impl Session {
     }
 
     async fn run_deploy(&mut self, command: &str, watched: crate::protocol::ContentHash) -> Result<(), SessionError> {
-        let finished = deploy::run(self.workspace.repo_root(), command).await;
+        let needed = self.bench.runner.deployable();
+        let finished = deploy::run(self.workspace.repo_root(), command, needed.as_ref()).await;
         if finished.exit_code == 0 {
             deploy::remember(&self.workspace.repo_root().join("artifacts"), command, watched)?;
         }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::deploy;
 use super::driver::{Session, now};
 use super::error::SessionError;
 use super::kernel::micros_since;
@@ -68,6 +69,10 @@ impl Session {
             Ok(measured) => measured,
             Err(MeasureError::NoRoom(error)) => return Err(error.into()),
             Err(error @ (MeasureError::Harness(_) | MeasureError::Runner { .. })) => {
+                if let (MeasureError::Runner { .. }, Some(deploy)) = (&error, &self.state.run.terms.deploy) {
+                    // What the runner lacks may be what was deployed.
+                    deploy::forget(&self.workspace.repo_root().join("artifacts"), &deploy.command)?;
+                }
                 self.drop_rest("");
                 return self.record(Event::Blocked { message: error.to_string() });
             }

@@ -16,9 +16,9 @@ use crate::mission::{Mission, ModelChoice, RunnerChoice};
 use crate::model::{
     Ledgered, Limits, Model, OpenAi, OpenAiError, Recording, Replay, Settings, Surroundings, Tuner, with_tuner,
 };
-use crate::protocol::{Patience, RunId, Tool};
+use crate::protocol::{Patience, Phase, RunId, Tool};
 use crate::report::Observer;
-use crate::runner::{Local, Modal, Runner, Slurm};
+use crate::runner::{Local, Modal, Runner, RunnerError, Slurm};
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -123,7 +123,12 @@ impl Session {
             mission.runner = run.runner.parse().unwrap_or(mission.runner);
             options.apply(&mut mission);
             let workspace = Workspace::open(Path::new(&run.repo_root), Path::new(&run.kernel))?;
-            parts(mission, workspace, folder, options, Asking::Again)
+            let parts = parts(mission, workspace, folder, options, Asking::Again)?;
+            match parts.runner.deployable().and_then(|needed| needed.absent) {
+                // The run's own deploy is over.
+                Some(absent) if state.phase != Phase::Deploy => Err(RunnerError::Missing(absent).into()),
+                _ => Ok(parts),
+            }
         })
     }
 }
@@ -196,11 +201,7 @@ fn open_runner(mission: &Mission, agent: &Path, folder: &Path) -> Result<Box<dyn
             slurm.check(gpu)?;
             Ok(Box::new(slurm))
         }
-        RunnerChoice::Modal => {
-            let modal = Modal::new(agent, mission.sandbox)?;
-            modal.check()?;
-            Ok(Box::new(modal))
-        }
+        RunnerChoice::Modal => Ok(Box::new(Modal::new(agent, mission.sandbox)?.checked()?)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::claim::Claim;
-use super::deploy;
+use super::deploy::Plan;
 use super::driver::{Session, now};
 use super::error::SessionError;
 use super::find::fold_into;
@@ -16,9 +16,11 @@ use super::wish::StopFlag;
 use crate::gate::Gate;
 use crate::harness::Harness;
 use crate::journal::{self, Journal, JournalError, Snapshots, create_folder};
-use crate::mission::{self, Mission};
+use crate::mission::Mission;
 use crate::model::Model;
-use crate::protocol::{Budget, ContentHash, Event, Forbidden, Patience, RunId, RunStarted, RunState, StopReason};
+use crate::protocol::{
+    Budget, ContentHash, Event, Forbidden, Patience, RunId, RunStarted, RunState, StopReason, Terms,
+};
 use crate::report::Observer;
 use crate::runner::Runner;
 use crate::tools::{Bench, Readable, Yardstick};
@@ -66,7 +68,7 @@ impl Session {
     /// # Errors
     /// Where kernel, repository or harness do not allow a run, or the name is taken; nothing is left behind.
     pub fn begin(opening: Opening, parts: Parts) -> Result<Self, SessionError> {
-        let Parts { mission, workspace, harness, .. } = &parts;
+        let Parts { mission, workspace, harness, runner, .. } = &parts;
         harness.supports(workspace.kernel_path(), &mission.terms.gpu)?;
         let baseline = workspace.read_kernel()?;
         let artifacts = workspace.repo_root().join("artifacts");
@@ -79,12 +81,13 @@ impl Session {
             return Err(SessionError::RunExists { name: run_id.to_string(), folder });
         }
         workspace.branch_free(&run_id)?;
+        let deploy = Plan::new(workspace.repo_root(), mission.terms.deploy.as_ref(), runner.deployable().as_ref())?;
         let run = RunStarted {
             program: concat!("afterhours ", env!("CARGO_PKG_VERSION")).to_owned(),
             mission: mission_file.display().to_string(),
             mission_hash: ContentHash::of(mission.text.as_bytes()),
             vars,
-            terms: mission.terms.clone(),
+            terms: Terms { deploy: deploy.as_ref().map(|plan| plan.step.clone()), ..mission.terms.clone() },
             repo_root: workspace.repo_root().display().to_string(),
             kernel: workspace.kernel_relative().to_owned(),
             harness: mission.harness.display().to_string(),
@@ -98,7 +101,7 @@ impl Session {
                 Some(seed) => seed,
                 None => getrandom::u64().map_err(|error| SessionError::Random(error.to_string()))?,
             },
-            deploy_due: due_deploy(workspace.repo_root(), &artifacts, mission)?,
+            deploy_due: deploy.filter(|plan| plan.is_due).map(|plan| plan.watched),
             run_id,
         };
         let claim = Claim::on(workspace.kernel_path())?;
@@ -218,10 +221,4 @@ fn forget(folder: &Path, error: &SessionError) {
     if !matches!(error, SessionError::Journal(JournalError::Held { .. } | JournalError::Exists { .. })) {
         let _ = std::fs::remove_dir_all(folder);
     }
-}
-
-fn due_deploy(root: &Path, artifacts: &Path, mission: &Mission) -> Result<Option<ContentHash>, SessionError> {
-    let Some(step) = &mission.terms.deploy else { return Ok(None) };
-    let watched = mission::watched_hash(root, &step.files)?;
-    Ok(deploy::is_due(artifacts, step, watched).then_some(watched))
 }

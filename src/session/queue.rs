@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::wish::StopFlag;
 use crate::harness::{Job, JobOutput};
-use crate::runner::{LocalFuture, Progress, Runner, RunnerError};
+use crate::runner::{Deployable, LocalFuture, Progress, Runner, RunnerError};
 use crate::sandbox::Protections;
 
 /// The time between two looks, while a job waits.
@@ -69,6 +69,14 @@ impl Runner for Impatient {
 
     fn protections(&self) -> Option<Protections> {
         self.runner.protections()
+    }
+
+    fn host(&self) -> Option<String> {
+        self.runner.host()
+    }
+
+    fn deployable(&self) -> Option<Deployable> {
+        self.runner.deployable()
     }
 
     fn run<'a>(

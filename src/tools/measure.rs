@@ -60,6 +60,8 @@ pub struct Measured {
     pub elapsed: Duration,
     /// What kept the processes from everything else, where the runner knows.
     pub protections: Option<Protections>,
+    /// The machines or containers that the jobs ran on, in their order, where that was not this machine.
+    pub hosts: Vec<String>,
     /// What a compiler said of the text before, and why none looked at it where one should have.
     pub compiled: Option<String>,
 }
@@ -121,12 +123,13 @@ struct Series<'a> {
     readings: Readings,
     /// What kept the processes of the jobs from everything else; known once one has run.
     protections: Option<Protections>,
+    hosts: Vec<String>,
 }
 
 impl<'a> Series<'a> {
     fn new(bench: &'a Bench, order: Order<'a>) -> Self {
         let readings = Readings { ranking: bench.harness.ranking(), ..Readings::default() };
-        Self { bench, order, output: JobOutput::default(), readings, protections: None }
+        Self { bench, order, output: JobOutput::default(), readings, protections: None, hosts: Vec::new() }
     }
 
     /// Runs `job`, and those that the rule wants after it, until a failure or until time is short.
@@ -199,6 +202,7 @@ impl<'a> Series<'a> {
     /// Reads what the processes of a job left, up to the first failure.
     fn read(&mut self, output: JobOutput, expected: usize) {
         self.protections = self.bench.runner.protections();
+        self.hosts.extend(self.bench.runner.host().filter(|host| !self.hosts.contains(host)));
         self.readings.expected += expected;
         for ran in &output.ran {
             match (self.bench.harness.read(ran), ran.part) {
@@ -242,6 +246,7 @@ impl<'a> Series<'a> {
             readings: self.readings,
             elapsed: begun.elapsed(),
             protections: self.protections,
+            hosts: self.hosts,
             compiled,
         }
     }

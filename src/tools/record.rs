@@ -73,6 +73,9 @@ pub fn write(
     if let Some(shown) = tripwires(context, &text) {
         extra.push(("tripwires".to_owned(), shown));
     }
+    if !measured.hosts.is_empty() {
+        extra.push(("host".to_owned(), measured.hosts.join(", ")));
+    }
     if let Some(protections) = &measured.protections {
         extra.push(("sandbox".to_owned(), protections.to_string()));
     }

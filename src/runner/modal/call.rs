@@ -2,15 +2,17 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::app::{self, deployable};
 use crate::harness::{Job, JobOutput};
 use crate::mission::SandboxChoice;
-use crate::runner::api::{LocalFuture, Progress, Runner, RunnerError};
+use crate::protocol::Deploy;
+use crate::runner::api::{Deployable, LocalFuture, Progress, Runner, RunnerError};
 use crate::runner::remote::{Ended, Orders, Pipes, Same, environment, talk, told};
 use crate::sandbox::Protections;
 
@@ -20,12 +22,19 @@ const CALL: &str = include_str!("../../../tools/modal_call.py");
 /// What a call may take beyond its job's own time: the wait for a GPU, the container's start, and the way of the answer.
 const SLACK: Duration = Duration::from_secs(1800);
 
-/// Runs each job as one call of the app that `agent deploy` deployed.
+/// The exit code by which the program tells that the app is not there.
+const ABSENT: i32 = 4;
+
+/// Runs each job as one call of the app that was deployed.
 #[derive(Debug)]
 pub struct Modal {
+    agent: PathBuf,
     same: Same,
     sandbox: SandboxChoice,
-    protections: RefCell<Option<Protections>>,
+    /// What Modal says where it has no such app.
+    absent: Option<String>,
+    /// The container of the last job, and what confined its processes there.
+    begun: RefCell<Option<(String, Option<Protections>)>>,
 }
 
 impl Modal {
@@ -34,19 +43,28 @@ impl Modal {
     /// # Errors
     /// Where that binary cannot be read.
     pub fn new(agent: &Path, sandbox: SandboxChoice) -> Result<Self, RunnerError> {
-        Ok(Self { same: Same::of(agent)?, sandbox, protections: RefCell::default() })
+        let agent = agent.to_owned();
+        Ok(Self { same: Same::of(&agent)?, agent, sandbox, absent: None, begun: RefCell::default() })
     }
 
-    /// Asks Modal whether the credentials hold and the app is deployed.
+    /// Returns the step that deploys the app where a mission has none of its own.
+    pub fn step() -> Deploy {
+        app::step()
+    }
+
+    /// Asks Modal whether the credentials hold, and whether the app is deployed, and returns the runner that knows.
     ///
     /// # Errors
-    /// [`RunnerError::Missing`] where not; a Modal that is out of reach for now is no error.
-    pub fn check(&self) -> Result<(), RunnerError> {
+    /// [`RunnerError::Missing`] without Modal's client or valid credentials. A Modal that is out of reach for now is no error.
+    pub fn checked(self) -> Result<Self, RunnerError> {
         let output =
             python(&["check"]).into_std().stdin(Stdio::null()).output().map_err(|error| not_started(&error))?;
         match told(&output.stdout) {
+            Err(RunnerError::Missing(message)) if output.status.code() == Some(ABSENT) => {
+                Ok(Self { absent: Some(message), ..self })
+            }
             Err(error @ RunnerError::Missing(_)) => Err(error),
-            Ok(()) | Err(RunnerError::NoRoom { .. } | RunnerError::Failed(_) | RunnerError::TimedOut(_)) => Ok(()),
+            Ok(()) | Err(RunnerError::NoRoom { .. } | RunnerError::Failed(_) | RunnerError::TimedOut(_)) => Ok(self),
         }
     }
 
@@ -66,10 +84,12 @@ impl Modal {
         let limit = job.timeout.saturating_add(SLACK);
         let talk = talk(Pipes { stdin, stdout, stderr }, &orders, limit, progress).await?;
         match talk.ended {
+            // It speaks before it begins where it is another build.
+            Ended::Told(Err(RunnerError::Missing(message))) if talk.begun.is_none() => {
+                Err(RunnerError::Missing(format!("{message}: run `agent deploy`")))
+            }
             Ended::Told(output) => {
-                if let Some((_, protections)) = talk.begun {
-                    self.protections.replace(protections);
-                }
+                self.begun.replace(talk.begun);
                 output
             }
             Ended::Torn => Err(RunnerError::Failed(format!("the answer from Modal is torn: {}", talk.said.trim()))),
@@ -89,7 +109,15 @@ impl Runner for Modal {
     }
 
     fn protections(&self) -> Option<Protections> {
-        self.protections.borrow().clone()
+        self.begun.borrow().as_ref().and_then(|(_, protections)| protections.clone())
+    }
+
+    fn host(&self) -> Option<String> {
+        self.begun.borrow().as_ref().map(|(host, _)| host.clone())
+    }
+
+    fn deployable(&self) -> Option<Deployable> {
+        Some(deployable(&self.agent, self.same, self.absent.clone()))
     }
 
     fn run<'a>(

@@ -17,6 +17,9 @@ use crate::harness::JobOutput;
 use crate::runner::api::{Runner as _, RunnerError};
 use crate::runner::local::Local;
 
+/// The variable that names a place whose own name says nothing, such as a container.
+const HOST: &str = "AFTERHOURS_HOST";
+
 /// Runs the job that standard input orders, in a folder of its own, and answers on standard output.
 ///
 /// It ends, and every process of the job with it, when the job does, at the end of its standard input, or by a signal. The
@@ -98,7 +101,7 @@ async fn run(orders: &[u8]) -> Result<JobOutput, RunnerError> {
     // Whoever gave this place for the job gave its device as well: there is nobody to wait for.
     let local = Local::new(agent, folder.path().join("stage")).with_locks_in(folder.path().to_owned());
     let local = local.confined(orders.sandbox)?;
-    say_of_job(&Answer::Begun { host: host(), protections: local.protections() })?;
+    say_of_job(&Answer::Begun { host: env::var(HOST).unwrap_or_else(|_| host()), protections: local.protections() })?;
     let mut lost = Ok(());
     let output = local
         .run(&orders.job, &mut |progress| {

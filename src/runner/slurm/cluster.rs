@@ -39,7 +39,8 @@ pub struct Slurm {
     sandbox: SandboxChoice,
     name: String,
     held: RefCell<Option<Allocation>>,
-    protections: RefCell<Option<Protections>>,
+    /// The node of the last job, and what confined its processes there.
+    begun: RefCell<Option<(String, Option<Protections>)>>,
     swept: Cell<bool>,
 }
 
@@ -63,8 +64,8 @@ impl Slurm {
                 (agent, same)
             }
         };
-        let (held, protections, swept) = (RefCell::default(), RefCell::default(), Cell::new(false));
-        Ok(Self { agent, same, settings, sandbox, name: name(run), held, protections, swept })
+        let (held, begun, swept) = (RefCell::default(), RefCell::default(), Cell::new(false));
+        Ok(Self { agent, same, settings, sandbox, name: name(run), held, begun, swept })
     }
 
     /// Asks the cluster whether it can ever give what the mission wants.
@@ -136,9 +137,7 @@ impl Slurm {
         let talk = self.talk(id, job, progress).await.map_err(Lost::Over)?;
         let lost = match talk.ended {
             Ended::Told(Ok(output)) => {
-                if let Some((_, protections)) = talk.begun {
-                    self.protections.replace(protections);
-                }
+                self.begun.replace(talk.begun);
                 self.held.replace(Some(allocation));
                 return Ok(output);
             }
@@ -223,7 +222,11 @@ impl Runner for Slurm {
     }
 
     fn protections(&self) -> Option<Protections> {
-        self.protections.borrow().clone()
+        self.begun.borrow().as_ref().and_then(|(_, protections)| protections.clone())
+    }
+
+    fn host(&self) -> Option<String> {
+        self.begun.borrow().as_ref().map(|(host, _)| host.clone())
     }
 
     fn run<'a>(

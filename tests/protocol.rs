@@ -454,6 +454,26 @@ fn a_baseline_that_fails_blocks_the_run() {
 }
 
 #[test]
+fn a_baseline_that_cannot_be_measured_in_the_run_s_time_ends_it_as_a_spent_budget() {
+    let with = |budget| {
+        let mut machine = Machine::with(budget, Target::Us(Micros::new(1e-9).unwrap()));
+        machine.settle(World::InfraFails);
+        machine.state.stop
+    };
+    let wall = |milliseconds| Budget { wall_ms: Some(milliseconds), ..Budget::default() };
+    assert_eq!(with(wall(4)), Some(StopReason::Budget { budget: BudgetKind::Wall }));
+    assert!(matches!(with(wall(1000)), Some(StopReason::Blocked { .. })), "there was time, and it failed");
+    for budget in
+        [Budget { infra_failures: Some(1), ..Budget::default() }, Budget { iterations: Some(0), ..Budget::default() }]
+    {
+        assert!(matches!(with(budget), Some(StopReason::Blocked { .. })), "the failure says more than {budget:?}");
+    }
+    let mut machine = Machine::with(wall(1), Target::Us(Micros::new(1e-9).unwrap()));
+    machine.settle(World::KernelFails);
+    assert!(matches!(machine.state.stop, Some(StopReason::Blocked { .. })), "more time does not mend a kernel");
+}
+
+#[test]
 fn a_baseline_whose_infra_failure_recovers_is_a_baseline() {
     let mut machine = Machine::new();
     for purpose in [Purpose::Test, Purpose::Candidate] {

@@ -74,7 +74,7 @@ impl RunState {
                 message: "the deploy command failed twice; its output is in the journal".to_owned(),
             }),
             Phase::Deploy => Step::Deploy,
-            Phase::Baseline => self.baseline_next(),
+            Phase::Baseline => self.baseline_next(now),
             Phase::Closing => self.closing_next(),
             Phase::Stopped => Step::Over,
             Phase::Idle => self.idle_next(now),
@@ -104,7 +104,7 @@ impl RunState {
         })
     }
 
-    fn baseline_next(&self) -> Step {
+    fn baseline_next(&self, now: Timestamp) -> Step {
         if let Some((_, evidence)) = self.awaiting_analysis() {
             return match &evidence.outcome {
                 Outcome::KernelFailed { failure, message } => Step::Stop(StopReason::Blocked {
@@ -116,6 +116,10 @@ impl RunState {
         match (&self.current.test, &self.current.failure) {
             (None, None) => Step::Measure(self.spec(Caller::Code, Purpose::Test)),
             (Some(_), None) => Step::Measure(self.spec(Caller::Code, Purpose::Candidate)),
+            // What the baseline waited for, such as its device, did not come in the run's own time.
+            (_, Some(_)) if self.run.terms.budget.wall_ms.is_some_and(|wall| self.active_ms_at(now) >= wall) => {
+                Step::Stop(StopReason::Budget { budget: BudgetKind::Wall })
+            }
             (_, Some(message)) => {
                 Step::Stop(StopReason::Blocked { message: format!("the baseline could not be measured: {message}") })
             }

@@ -44,10 +44,14 @@ struct Far {
 
 impl Far {
     fn start(orders: &Value) -> Self {
-        let room = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), orders)
+    }
+
+    fn start_in(room: TempDir, orders: &Value) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_agent"))
             .arg("job")
             .env("TMPDIR", room.path())
+            .env("SLURM_MEM_PER_NODE", "64")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -95,7 +99,7 @@ fn orders_of_another_version_another_build_or_none_are_answered_with_what_is_wro
     let mut version = orders("true");
     version["program"] = "afterhours 99.0.0".into();
     let mut build = orders("true");
-    build["same"] = json!({"file": "0".repeat(64)});
+    build["same"] = json!({"build": "0".repeat(64)});
     for (orders, word) in [(version, "one version"), (build, "another build"), (json!("hello"), "one version")] {
         let answers = Far::start(&orders).answers();
         let message = answers.last().unwrap()["failed"]["missing"].to_string();
@@ -114,4 +118,22 @@ fn a_far_side_that_nobody_waits_for_ends_and_leaves_no_process_and_no_folder() {
         let answers = far.answers();
         assert!(answers.iter().all(|answer| answer != "done"), "{answers:?}");
     }
+}
+
+#[test]
+fn a_killed_far_side_s_folder_is_removed_by_the_next_one() {
+    let mut far = Far::start(&orders("touch ready; sleep 1000"));
+    far.wait_until_it_sleeps();
+    far.child.kill().unwrap();
+    far.child.wait().unwrap();
+    assert!(holds_ready(far.room.path()), "nobody was left to remove it");
+    let answers = Far::start_in(far.room, &orders("true")).answers();
+    assert_eq!(answers.last().unwrap(), "done");
+}
+
+#[test]
+fn a_process_has_three_quarters_of_the_memory_that_slurm_gives_its_job() {
+    let answers = Far::start(&orders("ulimit -d")).answers();
+    let ran = &answers[answers.len() - 2]["ran"];
+    assert_eq!(ran["stdout"], "49152\n", "{ran}");
 }

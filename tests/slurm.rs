@@ -12,8 +12,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use cluster::Cluster;
-use rustix::process::Signal;
+use cluster::{CPUS, Cluster, sallocs};
+use rustix::process::{Signal, kill_process};
 use scene::{BEGIN, RUN, Scene, analysis, candidate, confirm, edit, eventually, skipped, test};
 
 /// The cluster that most of these tests share.
@@ -77,6 +77,7 @@ fn assert_kept(scene: &Scene) {
 
 fn assert_nothing_left(cluster: &Cluster, scene: &Scene) {
     eventually("the queue is empty", || cluster.jobs(&scene.root()).is_empty());
+    eventually("nothing holds an allocation", || sallocs(&scene.root()).is_empty());
 }
 
 /// What the artifacts of failed measurements say, in order.
@@ -205,6 +206,27 @@ fn a_node_that_crashes_and_comes_back_costs_no_run() {
 }
 
 #[test]
+fn a_job_that_is_preempted_is_told_as_one() {
+    // What goes before everybody has a cluster of its own.
+    let cluster = match Cluster::start() {
+        Ok(cluster) => cluster,
+        Err(why) => return skipped(&format!("Slurm: {why}")),
+    };
+    let change = slow(90);
+    let scene = night(&cluster, "", &change);
+    let running = scene.start(&BEGIN);
+    let id = job_at_test(&cluster, &scene, &change);
+    let all = format!("--cpus-per-task={CPUS}");
+    cluster.ask("sbatch", &["--partition=urgent", &all, "--output=/dev/null", "--wrap", "true"]);
+    eventually("the failure is noticed", || infra_failures(&scene).len() == 1);
+    running.signal(Signal::KILL);
+    running.end();
+    let failures = infra_failures(&scene);
+    assert!(failures[0].contains(&format!("job {id} was preempted (PREEMPTED)")), "{failures:?}");
+    assert_nothing_left(&cluster, &scene);
+}
+
+#[test]
 fn a_stop_takes_a_waiting_job_out_of_the_queue() {
     let Some(cluster) = cluster() else { return };
     let scene = night(cluster, "slurm: {partition: closed}", "time_us 40\n");
@@ -221,9 +243,10 @@ fn a_queue_counts_against_the_wall_budget_and_not_against_a_measurement_s_time()
     let Some(cluster) = cluster() else { return };
     let scene = night(cluster, "slurm: {partition: closed}\nbudget: {wall: 4s}", "time_us 40\n");
     let ended = scene.run();
-    assert_eq!(ended.code, Some(12), "{ended:?}");
+    assert_eq!(ended.code, Some(10), "{ended:?}");
+    assert_eq!(scene.json("status")["stop_reason"], "budget_wall");
     let failures = infra_failures(&scene);
-    assert!(failures.iter().all(|failure| failure.contains("wall budget")), "{failures:?}");
+    assert!(!failures.is_empty() && failures.iter().all(|failure| failure.contains("wall budget")), "{failures:?}");
     assert!(cluster.jobs(&scene.root()).is_empty());
 
     // The queue opens after longer than a whole measurement may take.
@@ -264,6 +287,46 @@ fn a_killed_agent_leaves_nothing_in_the_queue_and_the_run_goes_on() {
             assert_kept(&scene);
         }
     }
+}
+
+#[test]
+fn a_salloc_that_hangs_does_not_outlive_a_killed_agent_and_neither_does_its_job() {
+    let Some(cluster) = cluster() else { return };
+    let change = slow(90);
+    let scene = night(cluster, "", &change);
+    let running = scene.start(&BEGIN);
+    job_at_test(cluster, &scene, &change);
+    let held = sallocs(&scene.root());
+    assert_eq!(held.len(), 1);
+    kill_process(held[0], Signal::STOP).unwrap();
+    running.signal(Signal::KILL);
+    running.end();
+    assert_nothing_left(cluster, &scene);
+}
+
+#[test]
+fn a_salloc_that_is_killed_leaves_no_job() {
+    let Some(cluster) = cluster() else { return };
+    let change = slow(1);
+    let scene = night(cluster, "", &change);
+    let running = scene.start(&BEGIN);
+    job_at_test(cluster, &scene, &change);
+    kill_process(sallocs(&scene.root())[0], Signal::KILL).unwrap();
+    assert_eq!(running.end().code, Some(0));
+    assert_kept(&scene);
+    assert_nothing_left(cluster, &scene);
+}
+
+#[test]
+fn a_process_has_three_quarters_of_its_job_s_memory() {
+    let Some(cluster) = cluster() else { return };
+    let scene = Scene::new("").with_variable("SLURM_CONF", cluster.conf()).with_variable("SALLOC_MEM_PER_NODE", "512M");
+    let result = r#"'{"device":{"name":"cpu"},"cases":[{"id":"one","passed":true,"time_us":[%s]}]}'"#;
+    scene.write("harness.sh", format!("printf {result} $(ulimit -d) >\"$AFTERHOURS_RESULT\"\n"));
+    let tool = ["tool", "benchmark-run", "--kernel", "kernel.txt", "--harness", "harness.sh", "--runner", "slurm"];
+    let ended = scene.agent(&[&tool[..], &["--gpu", "cpu", "--repeats", "1"]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains(&format!("{}", 512 * 1024 / 4 * 3)), "KiB: {}", ended.stdout);
 }
 
 #[test]

@@ -46,5 +46,5 @@ pub use line::Record;
 pub use lock::{Holder, RunLock, holder};
 pub use log::{Appended, Journal};
 pub use read::{FILE, Opened, read};
-pub use shared::open_shared;
+pub use shared::{open_shared, stands_at};
 pub use snapshots::{SnapshotError, Snapshots};

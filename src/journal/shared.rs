@@ -1,8 +1,8 @@
 //! Lock files that all users of the machine share.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -28,6 +28,13 @@ pub fn open_shared(path: &Path) -> io::Result<File> {
         }
     };
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// Tells whether what stands at `path` is still the open `file`: whoever had its lock before may have taken it away since it was opened.
+pub fn stands_at(file: &File, path: &Path) -> bool {
+    let place = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    let found = fs::symlink_metadata(path).map(place);
+    found.is_ok_and(|found| file.metadata().map(place).is_ok_and(|opened| opened == found))
 }
 
 fn options() -> OpenOptions {

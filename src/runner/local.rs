@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::api::{LocalFuture, Progress, Runner, RunnerError};
 use super::device_lock::DeviceLock;
+use super::memory;
 use super::stage::Folder;
 use crate::harness::{Exec, Exit, Job, JobOutput, Part, Program, Ran, Role};
 use crate::mission::SandboxChoice;
@@ -241,7 +242,7 @@ impl Bench<'_> {
         Limits {
             cpu_seconds: Some(left.saturating_mul(cores)),
             file_bytes: Some(FILE_BYTES),
-            memory_bytes: memory_bytes(),
+            memory_bytes: memory::share(),
             processes: Some(PROCESSES),
         }
     }
@@ -266,13 +267,6 @@ fn demand(protections: &Protections) -> Result<(), RunnerError> {
         "the mission says `sandbox: required`, and this system would run kernels {protections}; mend that, or say \
          `sandbox: best_effort`"
     )))
-}
-
-/// Returns three quarters of the machine's memory: the rest is for the system, this program and the other processes.
-fn memory_bytes() -> Option<u64> {
-    let info = rustix::system::sysinfo();
-    let total = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
-    (total > 0).then_some(total / 4 * 3)
 }
 
 fn ran(role: Role, part: Part, exec: &Exec, finished: Finished, result: Option<Vec<u8>>, note: Option<String>) -> Ran {

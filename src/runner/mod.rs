@@ -2,6 +2,7 @@
 
 mod api;
 mod device_lock;
+mod memory;
 mod local;
 mod stage;
 pub mod remote;

@@ -161,7 +161,7 @@ fn inside(relative: &Path) -> Result<&Path, RunnerError> {
 }
 
 /// Removes whatever has the name `path`, without following a link; nothing may have it.
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path).or_else(|_| {
             unlock(path)?;

@@ -1,11 +1,10 @@
 //! One run at a time works on a kernel file: two would take each other's changes for somebody else's.
 
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::SessionError;
-use crate::journal::open_shared;
+use crate::journal::{open_shared, stands_at};
 use crate::protocol::ContentHash;
 
 /// The right to change a kernel file, until dropped or until the process ends, however it ends.
@@ -40,11 +39,6 @@ impl Drop for Claim {
         // Still locked: nobody can have claimed the file that goes. Where it cannot be removed, it is in nobody's way.
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-fn stands_at(file: &File, path: &Path) -> bool {
-    let place = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-    file.metadata().map(place).ok() == std::fs::symlink_metadata(path).map(place).ok()
 }
 
 #[cfg(test)]

@@ -24,7 +24,10 @@ use rustix::process::{Pid, Signal, getuid, kill_process, set_parent_process_deat
 use tempfile::TempDir;
 
 /// More than the machine has, so that many jobs run at once.
-const CPUS: usize = 24;
+pub const CPUS: usize = 24;
+
+/// The node's memory in MiB, as the cluster is told; nobody holds a job to its part of it.
+const MEMORY: usize = 8192;
 
 pub struct Cluster {
     room: TempDir,
@@ -111,6 +114,21 @@ impl Drop for Cluster {
     }
 }
 
+/// The `salloc`s at work in the folder `root`.
+pub fn sallocs(root: &Path) -> Vec<Pid> {
+    let is_one = |pid: &i32| {
+        let process = format!("/proc/{pid}");
+        fs::read(format!("{process}/comm")).is_ok_and(|name| name == b"salloc\n")
+            && fs::read_link(format!("{process}/cwd")).is_ok_and(|folder| folder == root)
+    };
+    processes().filter(is_one).filter_map(Pid::from_raw).collect()
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    let pid = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    fs::read_dir("/proc").unwrap().filter_map(pid)
+}
+
 /// The processes that watch over steps, of this cluster alone.
 fn steps(room: &Path) -> Vec<Pid> {
     let conf = format!("SLURM_CONF={}", room.join("slurm.conf").display());
@@ -119,8 +137,7 @@ fn steps(room: &Path) -> Vec<Pid> {
         of("comm").starts_with(b"slurmstepd")
             && of("environ").split(|byte| *byte == 0).any(|variable| variable == conf.as_bytes())
     };
-    let pid = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
-    fs::read_dir("/proc").unwrap().filter_map(pid).filter(is_step).filter_map(Pid::from_raw).collect()
+    processes().filter(is_step).filter_map(Pid::from_raw).collect()
 }
 
 fn configure(room: &Path) {
@@ -163,8 +180,11 @@ SlurmdTimeout=4
 KillWait=2
 MinJobAge=300
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=2,bf_interval=2
-NodeName={host} NodeAddr=127.0.0.1 CPUs={CPUS}
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
+NodeName={host} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEMORY}
 PartitionName=main Nodes={host} Default=YES State=UP
+PartitionName=urgent Nodes={host} PriorityTier=9
 PartitionName=closed Nodes={host} State=DOWN
 "
     );

@@ -1,18 +1,18 @@
 //! The far side: `agent job`, started where the device is.
 
 use std::io::{self, BufRead, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::{env, fs, thread};
+use std::{env, thread};
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::here::host;
-use super::wire::{Answer, MOST_ORDERS, Orders, PROGRAM, Same};
+use super::room::Room;
+use super::same::Same;
+use super::wire::{Answer, MOST_ORDERS, Orders, PROGRAM};
 use crate::harness::JobOutput;
 use crate::runner::api::{Runner as _, RunnerError};
 use crate::runner::local::Local;
@@ -97,9 +97,9 @@ async fn run(orders: &[u8]) -> Result<JobOutput, RunnerError> {
     let orders = Orders::read(orders).map_err(RunnerError::Missing)?;
     let agent = env::current_exe().map_err(|error| failed("find its own path", error))?;
     check(&agent, orders.same)?;
-    let folder = folder().map_err(|error| failed("make a folder for the job", error))?;
+    let room = Room::make(&env::temp_dir()).map_err(|error| failed("make a folder for the job", error))?;
     // Whoever gave this place for the job gave its device as well: there is nobody to wait for.
-    let local = Local::new(agent, folder.path().join("stage")).with_locks_in(folder.path().to_owned());
+    let local = Local::new(agent, room.path().join("stage")).with_locks_in(room.path().to_owned());
     let local = local.confined(orders.sandbox)?;
     say_of_job(&Answer::Begun { host: env::var(HOST).unwrap_or_else(|_| host()), protections: local.protections() })?;
     let mut lost = Ok(());
@@ -127,11 +127,6 @@ fn check(agent: &Path, same: Same) -> Result<(), RunnerError> {
          file over there",
         agent.display()
     )))
-}
-
-/// Makes a folder that nobody else may enter, on a disk of this machine.
-fn folder() -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix("afterhours-job-").permissions(fs::Permissions::from_mode(0o700)).tempdir()
 }
 
 fn say_of_job(answer: &Answer) -> Result<(), RunnerError> {

@@ -5,6 +5,8 @@
 //! output. The input stays open meanwhile: its end tells the far side that nobody waits for it any more.
 
 mod here;
+mod same;
+mod room;
 mod wire;
 mod far;
 mod near;
@@ -12,4 +14,5 @@ mod near;
 pub use far::main;
 pub(super) use here::{environment, host};
 pub(super) use near::{Ended, Pipes, Talk, talk, told};
-pub(super) use wire::{Orders, Same};
+pub(super) use same::Same;
+pub(super) use wire::Orders;

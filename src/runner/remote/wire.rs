@@ -1,14 +1,14 @@
 //! What the two sides write: a line of orders one way, lines of answers the other.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::io;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::same::Same;
 use crate::harness::{Job, Ran};
 use crate::mission::SandboxChoice;
-use crate::protocol::ContentHash;
 use crate::runner::api::{Progress, RunnerError};
 use crate::sandbox::Protections;
 
@@ -23,25 +23,6 @@ pub(super) const MOST_ORDERS: u64 = 256 << 20;
 
 /// The longest line of an answer, in bytes: what one process printed, and its result, in their largest spelling.
 pub(super) const MOST_ANSWER: u64 = 64 << 20;
-
-/// How alike the two sides' programs must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::runner) enum Same {
-    /// One file, which both sides know by this hash.
-    File(ContentHash),
-    /// Builds of one version, such as for two architectures.
-    Version,
-}
-
-impl Same {
-    /// Returns the likeness of the program in the file `agent`.
-    pub(in crate::runner) fn of(agent: &Path) -> Result<Self, RunnerError> {
-        let bytes = fs::read(agent)
-            .map_err(|error| RunnerError::Failed(format!("failed to read {}: {error}", agent.display())))?;
-        Ok(Self::File(ContentHash::of(&bytes)))
-    }
-}
 
 /// What the far side is to do.
 #[derive(Debug, Serialize, Deserialize)]

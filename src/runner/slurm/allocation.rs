@@ -30,7 +30,7 @@ const MOST_TOLD: u64 = 16 << 10;
 /// An allocation that is held. Dropping it gives it back, and so does the death of this process.
 #[derive(Debug)]
 pub(super) struct Allocation {
-    id: u32,
+    grant: Grant,
     salloc: Tied,
     /// Its end is the end of what holds the allocation.
     stdin: Option<ChildStdin>,
@@ -44,16 +44,21 @@ impl Allocation {
     ) -> Result<Self, RunnerError> {
         progress(Progress::WaitingForDevice);
         let told = Told::new().map_err(unheard)?;
-        let mut salloc = Tied::start("salloc", &request.salloc(is_set), told.writer().map_err(unheard)?)?;
+        let mut salloc = Tied::start("salloc", &request.salloc(is_set), &[], told.writer().map_err(unheard)?)?;
         let (stdin, stdout) = salloc.pipes()?;
         let mut queue = Queue { salloc, stdout: BufReader::new(stdout).lines(), told };
-        let id = queue.grant().await?;
-        Ok(Self { id, salloc: queue.salloc, stdin: Some(stdin) })
+        let grant = queue.grant().await?;
+        Ok(Self { grant, salloc: queue.salloc, stdin: Some(stdin) })
     }
 
     /// Returns the number of the job in the cluster.
     pub(super) fn id(&self) -> u32 {
-        self.id
+        self.grant.id
+    }
+
+    /// Returns the variables that tell a step of the job what memory it has, as `salloc` tells what it starts itself.
+    pub(super) fn variables(&self) -> &[(String, String)] {
+        &self.grant.variables
     }
 
     /// Tells whether the cluster has taken it away.
@@ -72,7 +77,7 @@ impl Drop for Allocation {
     fn drop(&mut self) {
         drop(self.stdin.take());
         if !self.salloc.end() {
-            cancel(self.id);
+            cancel(self.grant.id);
         }
     }
 }
@@ -109,6 +114,24 @@ impl Told {
     }
 }
 
+/// What holds an allocation tells of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Grant {
+    /// The job's number.
+    id: u32,
+    variables: Vec<(String, String)>,
+}
+
+impl Grant {
+    /// Reads `3 SLURM_MEM_PER_NODE=512`.
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let id = words.next()?.parse().ok()?;
+        let pair = |word: &str| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some(Self { id, variables: words.filter_map(pair).collect() })
+    }
+}
+
 /// A `salloc` that has not got its allocation yet.
 struct Queue {
     salloc: Tied,
@@ -117,16 +140,15 @@ struct Queue {
 }
 
 impl Queue {
-    /// Waits for the allocation, and returns the job's number.
-    async fn grant(&mut self) -> Result<u32, RunnerError> {
+    /// Waits for the allocation.
+    async fn grant(&mut self) -> Result<Grant, RunnerError> {
         let (mut pause, mut look) = (FIRST_LOOK, Instant::now() + FIRST_LOOK);
         let mut reason = String::new();
         loop {
             tokio::select! {
                 line = self.stdout.next_line() => {
-                    let id = line.ok().flatten().and_then(|id| id.trim().parse().ok());
-                    return match id {
-                        Some(id) => Ok(id),
+                    return match line.ok().flatten().as_deref().and_then(Grant::parse) {
+                        Some(grant) => Ok(grant),
                         None => Err(self.refused().await),
                     };
                 }
@@ -172,6 +194,17 @@ fn pending(line: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_granted_job_tells_its_number_and_its_memory() {
+        let grant = |variables: &[(&str, &str)]| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            Some(Grant { id: 31, variables: variables.iter().map(owned).collect() })
+        };
+        assert_eq!(Grant::parse("31"), grant(&[]));
+        assert_eq!(Grant::parse("31 SLURM_MEM_PER_NODE=512"), grant(&[("SLURM_MEM_PER_NODE", "512")]));
+        assert_eq!((Grant::parse(""), Grant::parse("x 31")), (None, None));
+    }
 
     #[test]
     fn a_waiting_job_s_number_is_read_from_what_salloc_says_and_from_nothing_else() {

@@ -134,7 +134,7 @@ impl Slurm {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<JobOutput, Lost> {
         let id = allocation.id();
-        let talk = self.talk(id, job, progress).await.map_err(Lost::Over)?;
+        let talk = self.talk(&allocation, job, progress).await.map_err(Lost::Over)?;
         let lost = match talk.ended {
             Ended::Told(Ok(output)) => {
                 self.begun.replace(talk.begun);
@@ -157,8 +157,14 @@ impl Slurm {
         Err(lost)
     }
 
-    async fn talk(&self, id: u32, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Talk, RunnerError> {
-        let mut srun = Tied::start("srun", &self.request(&job.gpu).srun(id, &self.agent), Stdio::piped())?;
+    async fn talk(
+        &self,
+        allocation: &Allocation,
+        job: &Job,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Talk, RunnerError> {
+        let args = self.request(&job.gpu).srun(allocation.id(), &self.agent);
+        let mut srun = Tied::start("srun", &args, allocation.variables(), Stdio::piped())?;
         let ((stdin, stdout), stderr) = (srun.pipes()?, srun.errors()?);
         let orders = Orders::new(job, self.sandbox, self.same);
         let limit = job.timeout.saturating_add(SLACK);

@@ -26,10 +26,16 @@ pub(super) struct Tied {
 }
 
 impl Tied {
-    /// Starts `program` in a session of its own, away from the signals of the user's terminal. Its standard input and output
-    /// are pipes; its errors go to `stderr`.
-    pub(super) fn start(program: &str, args: &[String], stderr: Stdio) -> Result<Self, RunnerError> {
+    /// Starts `program` in a session of its own, away from the signals of the user's terminal, with `variables` besides the
+    /// others. Its standard input and output are pipes; its errors go to `stderr`.
+    pub(super) fn start(
+        program: &str,
+        args: &[String],
+        variables: &[(String, String)],
+        stderr: Stdio,
+    ) -> Result<Self, RunnerError> {
         let mut command = plain(program, args);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let parent = Some(getpid());
         let prepare = move || {
@@ -69,12 +75,11 @@ impl Tied {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Ends it, and tells whether it did so by itself, as it must to give back what it holds.
+    /// Ends it, and tells whether it ended by itself, as it must to give back what it holds.
     pub(super) fn end(&mut self) -> bool {
-        if self.has_ended() {
-            return true;
+        if !self.has_ended() {
+            self.signal(Signal::TERM);
         }
-        self.signal(Signal::TERM);
         let end = Instant::now() + GRACE;
         while !self.has_ended() {
             if Instant::now() > end {
@@ -83,7 +88,7 @@ impl Tied {
             }
             thread::sleep(Duration::from_millis(2));
         }
-        true
+        matches!(self.child.try_wait(), Ok(Some(status)) if status.code().is_some())
     }
 
     fn signal(&self, signal: Signal) {
@@ -176,19 +181,28 @@ mod tests {
 
     #[test]
     fn a_command_that_is_not_there_is_named() {
-        let error = Tied::start("no-such-salloc", &[], Stdio::null()).unwrap_err();
+        let error = Tied::start("no-such-salloc", &[], &[], Stdio::null()).unwrap_err();
         assert!(matches!(&error, RunnerError::Missing(text) if text.contains("`no-such-salloc`")), "{error}");
     }
 
     #[tokio::test]
     async fn a_dropped_command_is_told_to_end_and_has_ended() {
         let script = "trap 'echo told; exit' TERM; echo ready; while :; do sleep 0.01; done";
-        let mut tied = Tied::start("sh", &["-c".to_owned(), script.to_owned()], Stdio::null()).unwrap();
+        let mut tied = Tied::start("sh", &["-c".to_owned(), script.to_owned()], &[], Stdio::null()).unwrap();
         let (_stdin, stdout) = tied.pipes().unwrap();
         let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(stdout));
         assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("ready"));
         drop(tied);
         assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("told"));
         assert_eq!(lines.next_line().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_command_that_was_killed_has_not_ended_by_itself() {
+        for (script, by_itself) in [("exit 3", true), ("kill -9 $$", false)] {
+            let mut tied = Tied::start("sh", &["-c".to_owned(), script.to_owned()], &[], Stdio::null()).unwrap();
+            tied.wait().await;
+            assert_eq!(tied.end(), by_itself, "{script}");
+        }
     }
 }

@@ -10,8 +10,11 @@ use crate::protocol::Gpu;
 /// Slurm's own variables for devices. Where the user has set one, no other number of devices is asked for.
 const DEVICES: [&str; 4] = ["SALLOC_GRES", "SALLOC_GPUS", "SALLOC_GPUS_PER_NODE", "SALLOC_GPUS_PER_TASK"];
 
-/// Prints the job's number, and holds the allocation until its standard input ends.
-const HOLD: &str = r#"echo "$SLURM_JOB_ID" && exec cat >/dev/null"#;
+/// Prints the job's number and what memory it has, and holds the allocation until its standard input ends.
+const HOLD: &str = include_str!("hold.sh");
+
+/// Ends an allocation that stays when that input has ended: a `salloc` may hang, or be killed.
+const GUARD: &str = include_str!("guard.sh");
 
 /// One request for an allocation.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ impl Request<'_> {
     /// Returns the arguments of the `salloc` that gets and holds the allocation.
     pub(super) fn salloc(&self, variable: impl Fn(&str) -> bool) -> Vec<String> {
         let mut args = self.resources(variable);
-        args.extend(["--no-bell", "--kill-command", "sh", "-c", HOLD].map(str::to_owned));
+        args.extend(["--no-bell", "--kill-command", "sh", "-c", HOLD, "hold", GUARD].map(str::to_owned));
         args
     }
 

@@ -50,11 +50,13 @@ fn serve() -> io::Result<()> {
                 () = heard(hangup) => {}
             }
         };
-        // What runs is dropped by whatever ends first, and its processes and its folder with it.
+        // What runs is dropped by whatever ends first, and its processes and its folder with it. Where its end was told to this
+        // process and to the job's own, theirs says nothing of the kernel.
         tokio::select! {
-            answered = answer(&orders) => answered,
-            _ = near_gone => Err(io::Error::other("nobody waits for the answer any more")),
+            biased;
             () = told => Err(io::Error::other("told to stop")),
+            _ = near_gone => Err(io::Error::other("nobody waits for the answer any more")),
+            answered = answer(&orders) => answered,
         }
     })
 }

@@ -16,7 +16,7 @@ use crate::sandbox::{Captured, Protections};
 /// How much is kept of what a place prints beside the answers, in bytes.
 const MOST_SAID: usize = 64 << 10;
 
-/// How long a place may take, after the end of the answers, to say why they ended.
+/// How long a place may take, after the end of the answers, to say why they ended, or what happened meanwhile.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The longest name of a host that is believed, in characters.
@@ -37,7 +37,7 @@ pub(in crate::runner) struct Talk {
     pub(in crate::runner) begun: Option<(String, Option<Protections>)>,
     /// The end.
     pub(in crate::runner) ended: Ended,
-    /// What the place printed beside the answers: reasons, where there is no answer.
+    /// What the place printed beside the answers: reasons, where there is no answer or one of no worth.
     pub(in crate::runner) said: String,
 }
 
@@ -79,7 +79,7 @@ pub(in crate::runner) async fn talk(
                 () = &mut drained, if !is_drained => is_drained = true,
             }
         };
-        if matches!(ended, Ended::Torn) && !is_drained {
+        if matches!(ended, Ended::Torn | Ended::Told(_)) && !is_drained {
             // Too late is not wrong: what came until now is kept.
             let _ = timeout(LAST_WORDS, drained).await;
         }

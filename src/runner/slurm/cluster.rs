@@ -136,6 +136,8 @@ impl Slurm {
         let id = allocation.id();
         let talk = self.talk(&allocation, job, progress).await.map_err(Lost::Over)?;
         let lost = match talk.ended {
+            // Its processes were told to end as well as the far side: what they did says nothing of the kernel.
+            Ended::Told(Ok(_)) if lost::is_cut_short(&talk.said) => self.torn(id, &talk).await,
             Ended::Told(Ok(output)) => {
                 self.begun.replace(talk.begun);
                 self.held.replace(Some(allocation));

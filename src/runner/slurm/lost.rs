@@ -116,6 +116,11 @@ pub(super) fn not_started(agent: &str, said: &str) -> Option<RunnerError> {
     })
 }
 
+/// Tells whether the cluster told the step to end, whatever it answered then.
+pub(super) fn is_cut_short(said: &str) -> bool {
+    said.contains(" CANCELLED AT ")
+}
+
 /// Tells whether the node did not take the step on, which a later try may mend.
 pub(super) fn is_launch_failure(said: &str) -> bool {
     ["launch failed", "Task launch for", "Unable to create step", "Socket timed out"]
@@ -186,6 +191,7 @@ mod tests {
     #[test]
     fn a_step_that_ran_out_of_time_or_memory_says_so_while_the_job_still_ends() {
         let said = "slurmstepd: error: *** STEP 3.0 ON vm CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***";
+        assert!(is_cut_short(said) && !is_cut_short("srun: warning: can't honor --ntasks-per-node"));
         assert!(matches!(over(3, Some(&info(State::Completing)), said), RunnerError::TimedOut(_)));
         let said =
             "slurmstepd: error: Detected 1 oom_kill event in StepId=3.0. Some of the step tasks have been OOM Killed.";

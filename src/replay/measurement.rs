@@ -6,7 +6,7 @@ use super::evidence::{Evidence, Filed};
 use crate::artifact::{AnalysisEntry, render_analysis};
 use crate::protocol::{ArtifactRef, MeasureSpec, Outcome, Pending, RunState, artifact_path};
 use crate::stats::{self, Rule};
-use crate::tools::{Readings, Recorded, Texts, Yardstick, judge, log_ratios};
+use crate::tools::{Recorded, Texts, Yardstick, judge, log_ratios};
 
 impl Audit {
     /// Judges a measurement again.
@@ -144,7 +144,7 @@ mod tests {
     use crate::harness::{CaseResult, Role};
     use crate::protocol::{Device, Micros, Profile, Profiles};
     use crate::stats::Aim;
-    use crate::tools::Reading;
+    use crate::tools::{Reading, Readings};
 
     /// A first job whose rule wants more, in processes of a second each: two builds, and two blocks a pair.
     fn undecided(rule: &Rule) -> Recorded {

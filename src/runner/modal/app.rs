@@ -20,7 +20,7 @@ pub(super) fn step() -> Deploy {
 /// Returns the app with the binary `agent`, which is `same`; `absent` is what Modal says where it has none.
 pub(super) fn deployable(agent: &Path, same: Same, absent: Option<String>) -> Deployable {
     let binary = match same {
-        Same::File(hash) => hash.to_string(),
+        Same::Build(hash) => hash.to_string(),
         Same::Version => String::new(),
     };
     let hash = ContentHash::of(format!("{binary} {}", APP.1).as_bytes());
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn another_binary_is_another_thing_to_deploy() {
-        let hash = |agent: &[u8]| deployable("agent".as_ref(), Same::File(ContentHash::of(agent)), None).hash;
+        let hash = |agent: &[u8]| deployable("agent".as_ref(), Same::Build(ContentHash::of(agent)), None).hash;
         assert_eq!(hash(b"one build"), hash(b"one build"));
         assert_ne!(hash(b"one build"), hash(b"another"));
     }

@@ -283,7 +283,17 @@ fn ran(role: Role, part: Part, exec: &Exec, finished: Finished, result: Option<V
         stderr.push_str(&format!("[{note}]\n"));
     }
     let stdout = finished.stdout.to_text();
-    Ran { role, part, command: command_line(exec), exit, stdout, stderr, result, elapsed: finished.elapsed }
+    Ran {
+        role,
+        part,
+        command: command_line(exec),
+        exit,
+        stdout,
+        stderr,
+        result,
+        elapsed: finished.elapsed,
+        waited: finished.waited,
+    }
 }
 
 /// Returns the command as a line that a shell would read the same way.

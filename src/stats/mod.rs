@@ -2,6 +2,7 @@
 
 mod location;
 mod noise;
+mod outside;
 mod paired;
 mod rule;
 mod sequential;
@@ -9,6 +10,7 @@ mod spending;
 
 pub use location::*;
 pub use noise::*;
+pub use outside::{FALSE_ALARM, Gain, is_denied};
 pub use paired::*;
 pub use rule::*;
 pub use sequential::*;

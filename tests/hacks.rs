@@ -4,13 +4,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, RwLock};
 use std::thread::{available_parallelism, scope};
 
 use afterhours::harness::{Act, Failure, Harness, JobOutput, Language, Request, Role, open, tripped};
-use afterhours::protocol::{Effort, Gpu};
+use afterhours::protocol::{Effort, Gpu, MetricName, Outcome, Profile};
 use afterhours::runner::{Local, Runner};
 use afterhours::sandbox::Protections;
+use afterhours::stats::{Aim, NIGHT, Rule};
+use afterhours::tools::{self, Bench, Measured, Order, Yardstick};
 use serde::Deserialize;
 
 /// What must become of a kernel.
@@ -21,6 +23,8 @@ struct Expected {
     #[expect(dead_code, reason = "it is read by people")]
     class: String,
     language: Lang,
+    /// Decided by a duel of so many pairs, as the last one of a run, of the longer kernel in the folder `duel`.
+    duel: Option<u32>,
     /// What its measurement comes to.
     outcome: String,
     /// Part of the failure's message.
@@ -55,13 +59,17 @@ fn effort() -> Effort {
     Effort { repeats: 9, stage_repeats: vec![3, 3, 3], early_stop_us: None, timeout_seconds: 4, pairs: 1 }
 }
 
+/// A duel is decided by its clocks: nothing else of this file runs beside it.
+static QUIET: RwLock<()> = RwLock::new(());
+
 /// Runs the kernel in `folder` against the honest one, as a run does, and returns what is not as expected.
 fn play(folder: &Path) -> Result<(), String> {
     let text = fs::read_to_string(folder.join("expected.json")).map_err(|error| error.to_string())?;
     let expected: Expected = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let (language, file, harness) = expected.language.files();
+    let against = if expected.duel.is_some() { corpus().join("duel") } else { corpus() };
     let candidate = fs::read_to_string(folder.join(file)).unwrap();
-    let honest = fs::read_to_string(corpus().join(file)).unwrap();
+    let honest = fs::read_to_string(against.join(file)).unwrap();
 
     let refused: Vec<_> = tripped(language, &honest, &candidate)
         .into_iter()
@@ -74,9 +82,18 @@ fn play(folder: &Path) -> Result<(), String> {
         return Err(format!("the tripwires {refused:?} refuse it, expected {:?}", expected.tripwire));
     }
 
-    let harness = open(&corpus().join(harness)).unwrap();
+    let harness = open(&against.join(harness)).unwrap();
     let timeout_seconds = if expected.outcome == "timeout" { 4 } else { 60 };
-    let (outcome, message) = measure(harness.as_ref(), &candidate, &honest, timeout_seconds);
+    let (outcome, message) = match expected.duel {
+        Some(pairs) => {
+            let _alone = QUIET.write().unwrap();
+            decided(&duel(harness, &candidate, &honest, pairs))
+        }
+        None => {
+            let _beside = QUIET.read().unwrap();
+            measure(harness.as_ref(), &candidate, &honest, timeout_seconds)
+        }
+    };
     if outcome != expected.outcome || !message.contains(&expected.says) {
         return Err(format!("it came to {outcome}: {message}"));
     }
@@ -98,11 +115,47 @@ fn measure(harness: &dyn Harness, candidate: &str, incumbent: &str, timeout_seco
         })
         .unwrap();
     let room = tempfile::tempdir().unwrap();
-    let local = Local::new(env!("CARGO_BIN_EXE_agent").into(), room.path().join("scratch"));
-    let local = local.with_locks_in(room.path().to_owned());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let output = runtime.block_on(local.run(&job, &mut |_| {})).unwrap();
+    let output = runtime().block_on(local(room.path()).run(&job, &mut |_| {})).unwrap();
     read(harness, &output, effort.repeats as usize)
+}
+
+/// Runs a duel and judges it, as the last one of a run.
+fn duel(harness: Box<dyn Harness>, candidate: &str, incumbent: &str, pairs: u32) -> Measured {
+    let room = tempfile::tempdir().unwrap();
+    let gpu = Gpu("cpu".to_owned());
+    let yardstick = Yardstick { gpu, metric: MetricName::MedianUs, roofline_us: None };
+    let bench = Bench { harness, runner: Box::new(local(room.path())), gate: None, yardstick };
+    let effort = Effort { repeats: 30, stage_repeats: vec![10, 20], early_stop_us: None, timeout_seconds: 300, pairs };
+    let order = Order {
+        profile: Profile::Final,
+        effort: &effort,
+        candidate: candidate.as_bytes(),
+        incumbent: Some(incumbent.as_bytes()),
+        seed: fastrand::u64(..),
+        rule: Rule { margin: 0.01, aim: Aim::Estimate { level: NIGHT }, most: pairs },
+    };
+    runtime().block_on(tools::measure(&bench, order, &mut |_| {})).unwrap()
+}
+
+/// Returns the name of the verdict, or of the failure with its message.
+fn decided(measured: &Measured) -> (String, String) {
+    let (name, message) = match &measured.outcome {
+        Outcome::Measured { comparison: Some(found), .. } => {
+            (serde_json::to_value(found.verdict), format!("{found:?}"))
+        }
+        Outcome::KernelFailed { failure, message } => (serde_json::to_value(failure), message.clone()),
+        other => return ("not decided".to_owned(), format!("{other:?}")),
+    };
+    (name.unwrap().as_str().unwrap_or_default().to_owned(), message)
+}
+
+fn local(room: &Path) -> Local {
+    let local = Local::new(env!("CARGO_BIN_EXE_agent").into(), room.join("scratch"));
+    local.with_locks_in(room.to_owned())
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// Returns the name of the first failure with its message, or that all was measured.

@@ -114,7 +114,7 @@ fn kernels_that_crash_hang_flood_and_lie_cost_an_iteration_each_and_leave_no_pro
         ("kill -KILL 0", "crash"),
         ("sleep 1000", "timeout"),
         ("trap '' TERM INT; sleep 1000 & sleep 1000", "timeout"),
-        ("head -c 1000000000 /dev/zero; kill -ABRT $$", "crash"),
+        ("head -c 100000000 /dev/zero; kill -ABRT $$", "crash"),
         ("exit 0", infra),
         ("echo garbage >$AFTERHOURS_RESULT; exit 0", infra),
         ("head -c 20000000 /dev/zero >$AFTERHOURS_RESULT; exit 0", infra),

@@ -38,7 +38,7 @@ pub struct Modal {
 }
 
 impl Modal {
-    /// Returns a runner whose containers must hold the very file `agent`, the agent binary of this machine.
+    /// Returns a runner whose containers must hold the build in the file `agent`, the agent binary of this machine.
     ///
     /// # Errors
     /// Where that binary cannot be read.

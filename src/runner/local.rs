@@ -282,18 +282,8 @@ fn ran(role: Role, part: Part, exec: &Exec, finished: Finished, result: Option<V
         }
         stderr.push_str(&format!("[{note}]\n"));
     }
-    let stdout = finished.stdout.to_text();
-    Ran {
-        role,
-        part,
-        command: command_line(exec),
-        exit,
-        stdout,
-        stderr,
-        result,
-        elapsed: finished.elapsed,
-        waited: finished.waited,
-    }
+    let (elapsed, waited, stdout) = (finished.elapsed, finished.waited, finished.stdout.to_text());
+    Ran { role, part, command: command_line(exec), exit, stdout, stderr, result, elapsed, waited }
 }
 
 /// Returns the command as a line that a shell would read the same way.

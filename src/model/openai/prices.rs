@@ -7,7 +7,7 @@
 use super::price::Price;
 
 /// When the prices were looked up.
-pub(super) const AS_OF: &str = "September 2026";
+const AS_OF: &str = "September 2026";
 
 /// Name; prompt, cached and completion.
 const LIST: [(&str, f64, f64, f64); 16] = [
@@ -36,12 +36,24 @@ pub(super) fn listed(name: &str) -> Option<Price> {
     Some(Price { prompt, cached: Some(cached), completion })
 }
 
+/// Says that the model `name` is counted at its list price.
+pub(super) fn told(name: &str, price: &Price) -> String {
+    let Price { prompt, cached, completion } = price;
+    let cached = cached.unwrap_or(*prompt);
+    format!(
+        "{name} is counted at the list prices of {AS_OF}: {prompt} USD for a million prompt tokens, {cached} for cached ones, \
+         {completion} for completion; `price` in its settings stands above them"
+    )
+}
+
 /// Cuts a date such as `-2025-08-07` off.
 fn undated(name: &str) -> &str {
     let date = |tail: &str| {
-        tail.bytes().enumerate().all(|(place, byte)| {
-            if place % 5 == 0 && place < 10 || place == 8 { byte == b'-' } else { byte.is_ascii_digit() }
-        })
+        tail.bytes().enumerate().all(
+            |(place, byte)| {
+                if matches!(place, 0 | 5 | 8) { byte == b'-' } else { byte.is_ascii_digit() }
+            },
+        )
     };
     match name.len().checked_sub("-2025-08-07".len()).and_then(|at| name.split_at_checked(at)) {
         Some((stem, tail)) if date(tail) => stem,

@@ -202,16 +202,7 @@ impl Settings {
 
     /// Says by which prices that the mission does not give the run counts, where it does.
     pub fn listed_price(&self) -> Option<String> {
-        let price = self.price.filter(|_| self.is_price_listed)?;
-        let cached = price.cached.unwrap_or(price.prompt);
-        Some(format!(
-            "{} is counted at the list prices of {}: {} USD for a million prompt tokens, {cached} for cached ones, {} for \
-             completion; `price` in its settings stands above them",
-            self.name,
-            prices::AS_OF,
-            price.prompt,
-            price.completion
-        ))
+        self.price.filter(|_| self.is_price_listed).map(|price| prices::told(&self.name, &price))
     }
 
     /// Tells whether the endpoint is OpenAI's own.

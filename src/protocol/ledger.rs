@@ -44,11 +44,7 @@ impl RunState {
         let infra = (cause == Some(RevertCause::Infra)).then(|| current.failure.clone()).flatten();
         let kept = current.commit.as_ref().map(|sha| Kept {
             sha: sha.clone(),
-            artifacts: [&current.test, &current.candidate, &current.confirmation, &current.recheck]
-                .into_iter()
-                .flatten()
-                .map(|evidence| evidence.artifact.clone())
-                .collect(),
+            artifacts: current.all_evidence().map(|evidence| evidence.artifact.clone()).collect(),
         });
         self.ledger.push(IterationRecord {
             iteration,

@@ -68,6 +68,13 @@ pub struct IterationRecord {
     pub kept: Option<Kept>,
 }
 
+impl IterationRecord {
+    /// Returns what was found, the last measurement's last.
+    pub fn findings(&self) -> impl DoubleEndedIterator<Item = &Finding> {
+        [&self.test, &self.candidate, &self.confirmation, &self.recheck].into_iter().flatten()
+    }
+}
+
 /// The evidence behind a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {

@@ -191,6 +191,11 @@ pub struct Current {
 }
 
 impl Current {
+    /// Returns the evidence that there is, the last measurement's last.
+    pub fn all_evidence(&self) -> impl DoubleEndedIterator<Item = &Evidence> {
+        [&self.test, &self.candidate, &self.confirmation, &self.recheck].into_iter().flatten()
+    }
+
     /// Returns the evidence of `purpose`.
     pub fn evidence(&self, purpose: Purpose) -> Option<&Evidence> {
         match purpose {

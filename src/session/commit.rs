@@ -71,7 +71,7 @@ fn message(state: &RunState) -> String {
     if let Some(kernel) = state.in_flight {
         let _ = writeln!(text, "Afterhours-Kernel: {kernel}");
     }
-    for evidence in [&current.test, &current.candidate, &current.confirmation, &current.recheck].into_iter().flatten() {
+    for evidence in current.all_evidence() {
         let _ = writeln!(text, "Afterhours-Artifact: {} {}", evidence.artifact.path, evidence.artifact.hash);
     }
     text

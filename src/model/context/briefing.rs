@@ -132,8 +132,7 @@ fn in_full(view: &View<'_>, place: usize, limits: &Limits) -> Option<Recent> {
 }
 
 fn failure(record: &IterationRecord) -> Option<&str> {
-    let failed = [&record.recheck, &record.confirmation, &record.candidate, &record.test].into_iter().flatten();
-    let mut messages = failed.filter_map(|finding| match finding {
+    let mut messages = record.findings().rev().filter_map(|finding| match finding {
         Finding::Failed { message, .. } => Some(message.as_str()),
         Finding::Passed(_) => None,
     });

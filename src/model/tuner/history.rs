@@ -64,11 +64,10 @@ enum Showed {
 impl Trial {
     /// Returns the trial of an iteration that is over.
     fn of_record(record: &IterationRecord) -> Option<Self> {
-        let findings = [&record.recheck, &record.confirmation, &record.candidate, &record.test];
-        let failed = findings.iter().any(|finding| matches!(finding, Some(Finding::Failed { .. })));
-        let comparison = findings.iter().find_map(|finding| match finding {
-            Some(Finding::Passed(figure)) => figure.comparison.as_ref(),
-            _ => None,
+        let failed = record.findings().any(|finding| matches!(finding, Finding::Failed { .. }));
+        let comparison = record.findings().rev().find_map(|finding| match finding {
+            Finding::Passed(figure) => figure.comparison.as_ref(),
+            Finding::Failed { .. } => None,
         });
         Some(Self {
             kernel: record.kernel?,
@@ -80,8 +79,7 @@ impl Trial {
 
     /// Returns the trial that the iteration under way becomes with `decision`: what its record will be read as.
     pub(super) fn of_current(current: &Current, decision: Decision) -> Option<Self> {
-        let evidence = [&current.recheck, &current.confirmation, &current.candidate, &current.test].map(Option::as_ref);
-        let outcomes = || evidence.iter().flatten().map(|evidence| &evidence.outcome);
+        let outcomes = || current.all_evidence().rev().map(|evidence| &evidence.outcome);
         let failed = outcomes().any(|outcome| matches!(outcome, Outcome::KernelFailed { .. }));
         Some(Self {
             kernel: current.edited?,

@@ -1,6 +1,5 @@
 //! The runner.
 
-use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,7 +12,7 @@ use crate::harness::{Job, JobOutput};
 use crate::mission::SandboxChoice;
 use crate::protocol::Deploy;
 use crate::runner::api::{Deployable, LocalFuture, Progress, Runner, RunnerError};
-use crate::runner::remote::{Ended, Orders, Pipes, Same, environment, talk, told};
+use crate::runner::remote::{Ended, LastPlace, Orders, Pipes, Same, environment, talk, told};
 use crate::sandbox::Protections;
 
 /// The program that makes the call, with Modal's own client.
@@ -34,7 +33,7 @@ pub struct Modal {
     /// What Modal says where it has no such app.
     absent: Option<String>,
     /// The container of the last job, and what confined its processes there.
-    begun: RefCell<Option<(String, Option<Protections>)>>,
+    begun: LastPlace,
 }
 
 impl Modal {
@@ -44,7 +43,7 @@ impl Modal {
     /// Where that binary cannot be read.
     pub fn new(agent: &Path, sandbox: SandboxChoice) -> Result<Self, RunnerError> {
         let agent = agent.to_owned();
-        Ok(Self { same: Same::of(&agent)?, agent, sandbox, absent: None, begun: RefCell::default() })
+        Ok(Self { same: Same::of(&agent)?, agent, sandbox, absent: None, begun: LastPlace::default() })
     }
 
     /// Returns the step that deploys the app where a mission has none of its own.
@@ -89,7 +88,7 @@ impl Modal {
                 Err(RunnerError::Missing(format!("{message}: run `agent deploy`")))
             }
             Ended::Told(output) => {
-                self.begun.replace(talk.begun);
+                self.begun.remember(talk.begun);
                 output
             }
             Ended::Torn => Err(RunnerError::Failed(format!("the answer from Modal is torn: {}", talk.said.trim()))),
@@ -109,11 +108,11 @@ impl Runner for Modal {
     }
 
     fn protections(&self) -> Option<Protections> {
-        self.begun.borrow().as_ref().and_then(|(_, protections)| protections.clone())
+        self.begun.protections()
     }
 
     fn host(&self) -> Option<String> {
-        self.begun.borrow().as_ref().map(|(host, _)| host.clone())
+        self.begun.host()
     }
 
     fn deployable(&self) -> Option<Deployable> {

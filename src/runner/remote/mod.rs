@@ -13,6 +13,6 @@ mod near;
 
 pub use far::main;
 pub(super) use here::{environment, host};
-pub(super) use near::{Ended, Pipes, Talk, talk, told};
+pub(super) use near::{Ended, LastPlace, Pipes, Talk, talk, told};
 pub(super) use same::Same;
 pub(super) use wire::Orders;

@@ -1,5 +1,6 @@
 //! The near side: one talk with a far side, to its end.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::time::Duration;
@@ -21,6 +22,24 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The longest name of a host that is believed, in characters.
 const LONGEST_HOST: usize = 120;
+
+/// Where the last job began, and what kept its processes from everything else there.
+#[derive(Debug, Default)]
+pub(in crate::runner) struct LastPlace(RefCell<Option<(String, Option<Protections>)>>);
+
+impl LastPlace {
+    pub(in crate::runner) fn remember(&self, begun: Option<(String, Option<Protections>)>) {
+        self.0.replace(begun);
+    }
+
+    pub(in crate::runner) fn host(&self) -> Option<String> {
+        self.0.borrow().as_ref().map(|(host, _)| host.clone())
+    }
+
+    pub(in crate::runner) fn protections(&self) -> Option<Protections> {
+        self.0.borrow().as_ref().and_then(|(_, protections)| protections.clone())
+    }
+}
 
 /// The standard streams of whatever leads to the far side.
 pub(in crate::runner) struct Pipes {

@@ -17,7 +17,7 @@ use crate::harness::{Job, JobOutput};
 use crate::mission::{SandboxChoice, SlurmSettings};
 use crate::protocol::{ContentHash, Gpu};
 use crate::runner::api::{LocalFuture, Progress, Runner, RunnerError};
-use crate::runner::remote::{Ended, Orders, Pipes, Same, Talk, host, talk};
+use crate::runner::remote::{Ended, LastPlace, Orders, Pipes, Same, Talk, host, talk};
 use crate::sandbox::Protections;
 
 /// What a step may take beyond its job's own time: its launch, the last process's end, and the way of the answer.
@@ -40,7 +40,7 @@ pub struct Slurm {
     name: String,
     held: RefCell<Option<Allocation>>,
     /// The node of the last job, and what confined its processes there.
-    begun: RefCell<Option<(String, Option<Protections>)>>,
+    begun: LastPlace,
     swept: Cell<bool>,
 }
 
@@ -64,7 +64,7 @@ impl Slurm {
                 (agent, same)
             }
         };
-        let (held, begun, swept) = (RefCell::default(), RefCell::default(), Cell::new(false));
+        let (held, begun, swept) = (RefCell::default(), LastPlace::default(), Cell::new(false));
         Ok(Self { agent, same, settings, sandbox, name: name(run), held, begun, swept })
     }
 
@@ -139,7 +139,7 @@ impl Slurm {
             // Its processes were told to end as well as the far side: what they did says nothing of the kernel.
             Ended::Told(Ok(_)) if lost::is_cut_short(&talk.said) => self.torn(id, &talk).await,
             Ended::Told(Ok(output)) => {
-                self.begun.replace(talk.begun);
+                self.begun.remember(talk.begun);
                 self.held.replace(Some(allocation));
                 return Ok(output);
             }
@@ -230,11 +230,11 @@ impl Runner for Slurm {
     }
 
     fn protections(&self) -> Option<Protections> {
-        self.begun.borrow().as_ref().and_then(|(_, protections)| protections.clone())
+        self.begun.protections()
     }
 
     fn host(&self) -> Option<String> {
-        self.begun.borrow().as_ref().map(|(host, _)| host.clone())
+        self.begun.host()
     }
 
     fn run<'a>(

@@ -46,6 +46,12 @@ pub enum Command {
         /// What to measure.
         spec: PathBuf,
     },
+    /// The process of the native harness in which a kernel in C runs.
+    #[command(hide = true)]
+    Kernel {
+        /// The kernel, as it was built.
+        library: PathBuf,
+    },
     /// The build of a CUDA kernel of the native harness.
     #[command(hide = true)]
     Build {

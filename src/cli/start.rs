@@ -39,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(args).map(ExitCode::from),
         Command::Eval(args) => eval::eval(&args).map(ExitCode::from),
         Command::Worker { spec } => return native::worker::main(&spec),
+        Command::Kernel { library } => return native::host::far::main(&library),
         Command::Build { spec } => return native::cuda::build::main(&spec),
         Command::Compile => return gate::main(),
         Command::Launch { .. } => return launch::main(),

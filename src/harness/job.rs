@@ -49,7 +49,7 @@ pub struct Exec {
 }
 
 impl Exec {
-    /// Tells whether this is the worker that times a native kernel in its own process: it starts no other.
+    /// Tells whether this is the worker that times a native kernel.
     pub fn is_worker(&self) -> bool {
         self.is_agents("worker")
     }

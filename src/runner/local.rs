@@ -18,7 +18,7 @@ use super::stage::Folder;
 use crate::harness::{Exec, Exit, Job, JobOutput, Part, Program, Ran, Role};
 use crate::mission::SandboxChoice;
 use crate::protocol::Gpu;
-use crate::sandbox::{self, Access, End, Finished, Limits, Protections, SandboxError, Spec};
+use crate::sandbox::{self, Access, End, FILE_BYTES, Finished, Limits, Protections, SandboxError, Spec};
 
 /// The variable that names the file for a process's result.
 const RESULT_VARIABLE: &str = "AFTERHOURS_RESULT";
@@ -28,9 +28,6 @@ const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
 /// How much of each output stream is kept, in bytes.
 const OUTPUT_BYTES: usize = 1 << 20;
-
-/// The largest file that a process may write, in bytes.
-const FILE_BYTES: u64 = 256 << 20;
 
 /// How many processes a program and its descendants may be at once: more than any build needs.
 const PROCESSES: usize = 256;
@@ -184,7 +181,7 @@ impl Bench<'_> {
             stdin: &exec.stdin,
             deadline: self.deadline,
             output_bytes: OUTPUT_BYTES,
-            limits: self.limits(),
+            limits: self.limits(exec),
             hold: Some(self.lock.as_fd()),
         })
         .await?;
@@ -219,13 +216,7 @@ impl Bench<'_> {
         let home = std::env::home_dir();
         let access = || {
             let access = Access::new(self.program(exec), env, folder.path(), home.as_deref());
-            if exec.is_worker() {
-                access.alone()
-            } else if exec.is_launcher() {
-                access.with_semaphores()
-            } else {
-                access
-            }
+            if exec.is_launcher() { access.with_semaphores() } else { access }
         };
         match self.runner.sandbox {
             SandboxChoice::Unconfined => None,
@@ -236,12 +227,13 @@ impl Bench<'_> {
 
     /// Returns the limits of a process that starts now. They end what the deadline cannot: a process that hides from it. The
     /// processor time is what all cores together can spend until then, as it counts every thread.
-    fn limits(&self) -> Limits {
+    fn limits(&self, exec: &Exec) -> Limits {
         let left = self.deadline.saturating_duration_since(Instant::now()).as_secs().saturating_add(5);
         let cores = available_parallelism().map_or(1, |cores| cores.get() as u64);
         Limits {
             cpu_seconds: Some(left.saturating_mul(cores)),
-            file_bytes: Some(FILE_BYTES),
+            // The worker's memory for the buffers counts as a file, and the kernel's own process gets the limit by itself.
+            file_bytes: (!exec.is_worker()).then_some(FILE_BYTES),
             memory_bytes: memory::share(),
             processes: Some(PROCESSES),
         }

@@ -66,15 +66,6 @@ pub enum Sockets {
     Unix,
 }
 
-/// Processes that a program may start beside its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Children {
-    /// As many as its limit allows.
-    Some,
-    /// None; threads do not count.
-    None,
-}
-
 /// The files, devices and sockets that a program reaches. Whatever is not here is refused to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
@@ -86,8 +77,6 @@ pub struct Access {
     pub write: Vec<PathBuf>,
     /// Sockets.
     pub sockets: Sockets,
-    /// Processes.
-    pub children: Children,
 }
 
 impl Access {
@@ -103,13 +92,7 @@ impl Access {
         read.sort();
         read.dedup();
         let devices = DEVICES.iter().map(PathBuf::from).collect();
-        Self { read, devices, write: vec![folder.to_owned()], sockets: Sockets::None, children: Children::Some }
-    }
-
-    /// Takes the right to start processes away. Unlike a limit, which is looked at, this stops the first one.
-    #[must_use]
-    pub fn alone(self) -> Self {
-        Self { children: Children::None, ..self }
+        Self { read, devices, write: vec![folder.to_owned()], sockets: Sockets::None }
     }
 
     /// Adds the folder in which processes share semaphores, as Python's `multiprocessing` does. It is the system's: what is

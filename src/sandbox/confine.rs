@@ -65,7 +65,7 @@ fn confine(supervisor: Pid, ceilings: &[(Resource, Rlimit)]) -> io::Result<()> {
 /// What stands between a program and everything else. They are built by the supervisor, and raised by the program's process.
 struct Walls {
     fence: Option<RulesetCreated>,
-    filters: Vec<BpfProgram>,
+    filter: Option<BpfProgram>,
 }
 
 impl Walls {
@@ -73,10 +73,10 @@ impl Walls {
     fn build(access: &Access) -> Result<Self, String> {
         let has = Protections::probe().had;
         let fence = has.contains(&Protection::Files).then(|| fence::rules(access)).transpose();
-        let filters = has.contains(&Protection::Network).then(|| filter::programs(access)).transpose();
+        let filter = has.contains(&Protection::Network).then(|| filter::of(access)).transpose();
         Ok(Self {
             fence: fence.map_err(|error| format!("Landlock: {error}"))?,
-            filters: filters.map_err(|error| format!("seccomp: {error}"))?.unwrap_or_default(),
+            filter: filter.map_err(|error| format!("seccomp: {error}"))?,
         })
     }
 
@@ -90,7 +90,7 @@ impl Walls {
             let own = PathBeneath::new(PathFd::new("/proc/self")?, AccessFs::ReadFile | AccessFs::ReadDir);
             fence.add_rule(own)?.restrict_self()?;
         }
-        for filter in &self.filters {
+        if let Some(filter) = &self.filter {
             seccompiler::apply_filter(filter)?;
         }
         Ok(())

@@ -34,6 +34,12 @@ pub(super) fn rules(access: &Access) -> Result<RulesetCreated, RulesetError> {
     Ok(rules)
 }
 
+/// Returns the rules that leave a process nothing to write to but what it holds open, and nobody to signal but its own; as far as
+/// this system has them.
+pub(super) fn nothing() -> Result<RulesetCreated, RulesetError> {
+    Ruleset::default().handle_access(AccessFs::from_write(WANTED))?.scope(Scope::from_all(WANTED))?.create()
+}
+
 /// Tells whether this system can fence files in, or why not.
 pub(super) fn files() -> Result<(), String> {
     let rights: BitFlags<AccessFs> = AccessFs::from_all(OLDEST);

@@ -10,7 +10,7 @@ use seccompiler::{
     SeccompRule,
 };
 
-use super::access::{Access, Children, Sockets};
+use super::access::{Access, Sockets};
 
 /// Refused with `EPERM`: other processes' memory, ways around the other protections, and the machine itself.
 const REFUSED: &[libc::c_long] = &[
@@ -60,25 +60,25 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_setdomainname,
 ];
 
-/// Compiles the filters, to be applied in the program's own process one after the other.
-pub(super) fn programs(access: &Access) -> Result<Vec<BpfProgram>, BackendError> {
-    let mut programs = vec![program(access.sockets)?];
-    if access.children == Children::None {
-        programs.extend(childless()?);
-    }
-    Ok(programs)
+/// Compiles the filter that leaves a program the sockets of `access`, to be applied in its own process.
+pub(super) fn of(access: &Access) -> Result<BpfProgram, BackendError> {
+    program(access.sockets)
 }
 
-/// Refuses new processes, and lets threads be. What `clone3` is asked for no filter can see: it is said not to exist, and
-/// the C library then asks `clone`.
-fn childless() -> Result<[BpfProgram; 2], BackendError> {
+/// Compiles the filters that refuse new processes and other processors than the given ones, and let threads be, to be applied
+/// one after the other. What `clone3` is asked for no filter can see: it is said not to exist, and the C library then asks
+/// `clone`.
+pub(super) fn alone() -> Result<[BpfProgram; 2], BackendError> {
     let is_process = SeccompCondition::new(
         0,
         SeccompCmpArgLen::Dword,
         SeccompCmpOp::MaskedEq(u64::from(libc::CLONE_THREAD.unsigned_abs())),
         0,
     )?;
-    let mut rules = BTreeMap::from([(libc::SYS_clone, vec![SeccompRule::new(vec![is_process])?])]);
+    let mut rules = BTreeMap::from([
+        (libc::SYS_clone, vec![SeccompRule::new(vec![is_process])?]),
+        (libc::SYS_sched_setaffinity, Vec::new()),
+    ]);
     #[cfg(target_arch = "x86_64")]
     rules.extend([(libc::SYS_fork, Vec::new()), (libc::SYS_vfork, Vec::new())]);
     Ok([refusing(rules, Errno::PERM)?, refusing(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), Errno::NOSYS)?])

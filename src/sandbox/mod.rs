@@ -9,6 +9,7 @@
 //! cannot enforce is named by [`Protections::probe`].
 
 mod access;
+mod alone;
 mod capture;
 mod child;
 mod confine;
@@ -23,8 +24,9 @@ pub mod supervise;
 mod supervisor;
 
 pub use access::{Access, Sockets};
+pub use alone::{AloneError, alone};
 pub use capture::Captured;
 pub use child::{End, Finished, SandboxError, Spec, run};
 pub use environment::scrubbed;
-pub use orders::Limits;
+pub use orders::{FILE_BYTES, Limits};
 pub use protections::{Missing, Protection, Protections};

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 
+/// The longest file, in bytes, that a program of a measurement may write.
+pub const FILE_BYTES: u64 = 256 << 20;
+
 /// What a program may use. Each process has its own share, if nothing else is said: a descendant inherits
 /// the limits, not the rest of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

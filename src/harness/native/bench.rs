@@ -29,7 +29,6 @@ pub(super) struct Bench<'a> {
     machine: &'a mut dyn Machine,
     reference: &'a Entry,
     spec: &'a Spec,
-    case: &'a Case,
     seed: u64,
     index: u64,
     slots: Vec<Slot>,
@@ -52,27 +51,29 @@ impl<'a> Bench<'a> {
         spec: &'a Spec,
         (index, case): (u64, &'a Case),
         seed: u64,
-    ) -> Self {
-        let mut canaries = stream(seed, index, CASE);
-        let (mut slots, mut sizes) = (Vec::new(), Vec::new());
+    ) -> Result<Self, Fault> {
+        let (mut args, mut sizes) = (Vec::new(), Vec::new());
         for arg in &case.args {
             match arg {
                 Arg::Size(size) => sizes.push(c_longlong::from(*size)),
-                Arg::Buffer(arg) => {
-                    let memory = Guarded::new(arg.len.saturating_mul(arg.dtype.size()), byte(&mut canaries));
-                    slots.push(Slot { arg: arg.clone(), memory, kept: Vec::new() });
-                }
+                Arg::Buffer(arg) => args.push(arg),
             }
         }
-        Self { machine, reference, spec, case, seed, index, slots, sizes }
+        let lens: Vec<usize> = args.iter().map(|arg| Guarded::memory_len(arg.bytes())).collect();
+        let mut canaries = stream(seed, index, CASE);
+        let mut slot = |(arg, memory): (&BufferArg, _)| {
+            let memory = Guarded::new(memory, arg.bytes(), byte(&mut canaries));
+            Slot { arg: arg.clone(), memory, kept: Vec::new() }
+        };
+        let slots = args.into_iter().zip(machine.memory(&lens)?).map(&mut slot).collect();
+        machine.prepare(case, &lens)?;
+        Ok(Self { machine, reference, spec, seed, index, slots, sizes })
     }
 
     /// Returns what the calls took.
     ///
     /// The answer is checked on the first call, on one call of each stage that the seed picks, and after the last one.
     pub(super) fn run(&mut self) -> Result<Taken, Fault> {
-        let lens: Vec<usize> = self.slots.iter().map(|slot| slot.memory.watched_len()).collect();
-        self.machine.prepare(self.case, &lens)?;
         let first = self.call(FIRST)?;
         self.check_answer()?;
         let mut picks = stream(self.seed, self.index, CASE);
@@ -107,7 +108,7 @@ impl<'a> Bench<'a> {
         let mut stream = stream(self.seed, self.index, number);
         self.slots.iter_mut().for_each(|slot| slot.prepare(&mut stream));
         let mut buffers: Vec<&mut Guarded> = self.slots.iter_mut().map(|slot| &mut slot.memory).collect();
-        let elapsed = self.machine.call(&mut buffers, &self.sizes)?;
+        let elapsed = self.machine.call(&mut buffers)?;
         // First of all, so that work which the kernel left to another thread comes too late.
         self.slots.iter_mut().for_each(Slot::keep_output);
         self.slots.iter().try_for_each(Slot::check_untouched)?;

@@ -1,14 +1,13 @@
 //! The memory of a call's arguments: aligned, and watched on both sides.
 
-/// Bytes watched before and after a buffer, at least.
-pub(super) const GUARD: usize = 4096;
-/// A cache line.
-const ALIGNMENT: usize = 64;
+use memmap2::MmapMut;
 
-/// A buffer that starts on a cache line, between two guards of a byte that the kernel does not know.
+/// Bytes watched before and after a buffer: a page.
+pub(super) const GUARD: usize = 4096;
+
+/// A buffer that starts on a page, between two guards of a byte that the kernel does not know.
 pub(super) struct Guarded {
-    memory: Vec<u8>,
-    start: usize,
+    memory: MmapMut,
     len: usize,
     canary: u8,
 }
@@ -21,17 +20,15 @@ pub(super) enum Side {
 }
 
 impl Guarded {
-    /// Allocates `len` bytes.
-    pub(super) fn new(len: usize, canary: u8) -> Self {
-        let memory = vec![canary; GUARD + ALIGNMENT + len + GUARD];
-        let start = GUARD + memory.as_ptr().align_offset(ALIGNMENT);
-        Self { memory, start, len, canary }
+    /// Returns the bytes that a buffer of `len` bytes needs, guards included.
+    pub(super) fn memory_len(len: usize) -> usize {
+        GUARD + len + GUARD
     }
 
-    /// Returns the address that a kernel gets.
-    pub(super) fn as_mut_ptr(&mut self) -> *mut u8 {
-        // From the whole allocation, so that a kernel that leaves its buffer meets the guards within it.
-        self.memory.as_mut_ptr().wrapping_add(self.start)
+    /// Puts a buffer into `memory`, which is as long as [`memory_len`](Self::memory_len) says, or longer.
+    pub(super) fn new(mut memory: MmapMut, len: usize, canary: u8) -> Self {
+        memory.fill(canary);
+        Self { memory, len, canary }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -39,22 +36,17 @@ impl Guarded {
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        let (_, rest) = self.memory.split_at_mut(self.start);
+        let (_, rest) = self.memory.split_at_mut(GUARD);
         rest.split_at_mut(self.len).0
     }
 
-    /// Returns the buffer between its guards: as many bytes on either side, whatever its alignment.
+    /// Returns the buffer between its guards.
     pub(super) fn watched(&self) -> &[u8] {
-        self.memory.split_at(self.start - GUARD).1.split_at(self.watched_len()).0
+        &self.memory
     }
 
     pub(super) fn watched_mut(&mut self) -> &mut [u8] {
-        let len = self.watched_len();
-        self.memory.split_at_mut(self.start - GUARD).1.split_at_mut(len).0
-    }
-
-    pub(super) fn watched_len(&self) -> usize {
-        GUARD + self.len + GUARD
+        &mut self.memory
     }
 
     /// Tells which side of the buffer was written to, if any.
@@ -71,7 +63,7 @@ impl Guarded {
     }
 
     fn parts(&self) -> (&[u8], &[u8], &[u8]) {
-        let (before, rest) = self.memory.split_at(self.start);
+        let (before, rest) = self.memory.split_at(GUARD);
         let (buffer, after) = rest.split_at(self.len);
         (before, buffer, after)
     }
@@ -81,30 +73,30 @@ impl Guarded {
 mod tests {
     use super::*;
 
+    fn buffer(len: usize) -> Guarded {
+        Guarded::new(MmapMut::map_anon(Guarded::memory_len(len)).unwrap(), len, 7)
+    }
+
     #[test]
     fn buffers_are_aligned_and_of_their_length() {
         for len in [1, 63, 64, 65, 100_000] {
-            let mut buffer = Guarded::new(len, 7);
-            assert_eq!(buffer.as_mut_ptr() as usize % ALIGNMENT, 0);
+            let mut buffer = buffer(len);
+            assert_eq!(buffer.bytes().as_ptr() as usize % GUARD, 0);
             assert_eq!(buffer.bytes().len(), len);
             buffer.bytes_mut().fill(0);
             assert_eq!(buffer.trespass(), None);
-            let len = buffer.watched_len();
-            assert_eq!((buffer.watched().len(), buffer.watched_mut().len()), (len, len));
-            assert!(buffer.watched()[..GUARD].iter().chain(&buffer.watched()[len - GUARD..]).all(|byte| *byte == 7));
-            buffer.watched_mut()[GUARD - 1] = 8;
-            assert_eq!(buffer.trespass(), Some(Side::Before));
+            let watched = GUARD + len + GUARD;
+            assert_eq!((buffer.watched().len(), buffer.watched_mut().len()), (watched, watched));
+            assert!(buffer.watched()[..GUARD].iter().chain(&buffer.watched()[GUARD + len..]).all(|byte| *byte == 7));
         }
     }
 
     #[test]
     fn a_single_byte_on_either_side_is_noticed() {
-        let mut buffer = Guarded::new(5, 7);
-        let after = buffer.start + 5;
-        buffer.memory[after] = 8;
-        assert_eq!(buffer.trespass(), Some(Side::After));
-        let before = buffer.start - 1;
-        buffer.memory[before] = 8;
-        assert_eq!(buffer.trespass(), Some(Side::Before));
+        for (place, side) in [(0, Side::Before), (GUARD - 1, Side::Before), (GUARD + 5, Side::After), (2 * GUARD + 4, Side::After)] {
+            let mut buffer = buffer(5);
+            buffer.watched_mut()[place] = 8;
+            assert_eq!(buffer.trespass(), Some(side), "{place}");
+        }
     }
 }

@@ -117,7 +117,7 @@ impl Native {
             return Err(blame(ran.role, KernelFailure::Compile, with_stderr("the kernel cannot be launched", ran)));
         }
         if code == i32::from(worker::CRASHED) {
-            return Err(crash("the kernel crashed the device's context"));
+            return Err(crash("the kernel crashed"));
         }
         let Some(bytes) = &ran.result else {
             return Err(crash(&format!("the kernel ended the process before a result, with exit code {code}")));

@@ -1,13 +1,9 @@
 //! What a kernel runs on.
 
-use std::ffi::{c_longlong, c_void};
-use std::time::Instant;
-
+use memmap2::MmapMut;
 use thiserror::Error;
 
 use super::buffers::Guarded;
-use super::cache::Evictor;
-use super::library::Entry;
 use super::spec::Case;
 
 /// Why a case did not pass.
@@ -32,45 +28,19 @@ pub(super) enum Fault {
 
 /// A processor or a device, with the kernel on it.
 pub(super) trait Machine {
+    /// Returns memory for the buffers of the next case, which have `lens` bytes, guards included.
+    fn memory(&mut self, lens: &[usize]) -> Result<Vec<MmapMut>, Fault> {
+        let maps = lens.iter().map(|len| MmapMut::map_anon(*len)).collect::<Result<_, _>>();
+        maps.map_err(|error| Fault::Machine(format!("the memory for the buffers: {error}")))
+    }
+
     /// Makes ready for the calls of `case`, whose buffers have `lens` bytes, guards included.
     fn prepare(&mut self, case: &Case, lens: &[usize]) -> Result<(), Fault>;
 
     /// Calls the kernel once, with cold caches, on buffers that have just been filled, and returns the microseconds it took.
     /// The buffers then hold what it left, guards included.
-    fn call(&mut self, buffers: &mut [&mut Guarded], sizes: &[c_longlong]) -> Result<f64, Fault>;
+    fn call(&mut self, buffers: &mut [&mut Guarded]) -> Result<f64, Fault>;
 
     /// Looks back on the calls of the case.
     fn conclude(&mut self) -> Result<(), Fault>;
-}
-
-/// The host's processor.
-pub(super) struct Host {
-    kernel: Entry,
-    evictor: Evictor,
-}
-
-impl Host {
-    pub(super) fn new(kernel: Entry) -> Self {
-        Self { kernel, evictor: Evictor::new() }
-    }
-}
-
-impl Machine for Host {
-    fn prepare(&mut self, _case: &Case, _lens: &[usize]) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn call(&mut self, buffers: &mut [&mut Guarded], sizes: &[c_longlong]) -> Result<f64, Fault> {
-        let pointers: Vec<*mut c_void> = buffers.iter_mut().map(|buffer| buffer.as_mut_ptr().cast()).collect();
-        self.evictor.evict(buffers.iter().map(|buffer| buffer.bytes()));
-        let start = Instant::now();
-        // SAFETY: buffers and sizes follow the spec from which the prototype and the shim were generated. A kernel that
-        // leaves its buffers all the same is what this process is for: it holds nothing but this measurement.
-        unsafe { self.kernel.call(&pointers, sizes) };
-        Ok(start.elapsed().as_nanos() as f64 / 1e3)
-    }
-
-    fn conclude(&mut self) -> Result<(), Fault> {
-        Ok(())
-    }
 }

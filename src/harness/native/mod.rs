@@ -16,6 +16,7 @@ mod inputs;
 mod library;
 mod machine;
 mod bench;
+pub mod host;
 pub mod cuda;
 pub mod worker;
 mod harness;

@@ -60,6 +60,12 @@ pub(super) struct BufferArg {
     pub(super) content: Content,
 }
 
+impl BufferArg {
+    pub(super) fn bytes(&self) -> usize {
+        self.len.saturating_mul(self.dtype.size())
+    }
+}
+
 /// What a buffer holds before a call.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

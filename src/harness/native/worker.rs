@@ -11,7 +11,8 @@ use thiserror::Error;
 
 use super::bench::{Bench, Taken};
 use super::library::Entry;
-use super::machine::{Fault, Host, Machine};
+use super::host::Host;
+use super::machine::{Fault, Machine};
 use super::spec::{Case, Secrets, Spec, Target};
 use super::{cuda, imports};
 use crate::harness::result::{ResultCase, ResultObject};
@@ -82,7 +83,7 @@ pub(super) struct Beside {
 
 /// Measures the kernel in the folder of `spec` and writes the result object to the path in `AFTERHOURS_RESULT`.
 ///
-/// The secrets are read from standard input before any of the kernel's code is loaded. Exit code 0 stands for a result,
+/// The secrets are read from standard input. Exit code 0 stands for a result,
 /// whether right or wrong. What is told on standard error instead ends in exit code 65 for a kernel that cannot be launched,
 /// 70 for one that crashed its device, and 74 for a failure that is not the kernel's.
 pub fn main(spec: &Path) -> ExitCode {
@@ -131,8 +132,8 @@ fn run(path: &Path) -> Result<(), WorkerError> {
     fs::write(&result, text).map_err(file(&result))
 }
 
-/// Puts an empty file in place of standard input: whoever could rewind it would read the secrets once more.
-fn forget_stdin() -> io::Result<()> {
+/// Puts an empty file in place of standard input: whoever could rewind it would read what came on it once more.
+pub(super) fn forget_stdin() -> io::Result<()> {
     Ok(rustix::stdio::dup2_stdin(fs::File::open("/dev/null")?)?)
 }
 
@@ -166,7 +167,7 @@ impl Block<'_> {
         let code = fs::read(kernel).map_err(|source| WorkerError::File { path: kernel.to_owned(), source })?;
         match imports::refusal(&code, &self.spec.imports) {
             Some(error) => Ok(refused(self.spec, &error)),
-            None => Ok(self.measure(&mut Host::new(Entry::load(kernel)?))?),
+            None => Ok(self.measure(&mut Host::start(kernel, &self.spec.cases)?)?),
         }
     }
 
@@ -182,7 +183,7 @@ impl Block<'_> {
     fn measure(&self, machine: &mut dyn Machine) -> Result<Measured, Fault> {
         let mut measured = Measured::default();
         for (index, case) in (0..).zip(&self.spec.cases) {
-            let bench = Bench::new(machine, self.reference, self.spec, (index, case), self.seed).run();
+            let bench = Bench::new(machine, self.reference, self.spec, (index, case), self.seed).and_then(|mut bench| bench.run());
             let (error, time_us) = match bench {
                 Ok(Taken { timed, untimed }) => {
                     measured.untimed_us += untimed;

@@ -4,8 +4,6 @@
 //! context: the end stamp is a synchronisation of the whole device, without the host's way there and back in the time. No
 //! kernel can start work of its own, since device code is compiled to stay as it is.
 
-use std::ffi::c_longlong;
-
 use super::driver::{Address, Driver, DriverFault, Parameter, Stamp};
 use super::launch::{Geometry, Launch};
 use crate::harness::LaunchFacts;
@@ -136,7 +134,7 @@ impl<D: Driver> Machine for Accelerator<'_, D> {
         Ok(())
     }
 
-    fn call(&mut self, buffers: &mut [&mut Guarded], _sizes: &[c_longlong]) -> Result<f64, Fault> {
+    fn call(&mut self, buffers: &mut [&mut Guarded]) -> Result<f64, Fault> {
         let mut case = self.case.take().ok_or_else(|| Fault::Machine("no case was prepared".to_owned()))?;
         let elapsed = self.called(&case, buffers).map_err(|fault| blame(&self.driver, fault))?;
         case.calls.push(elapsed);

@@ -1,0 +1,193 @@
+//! The near side: the worker, which fills, clears, times and compares.
+
+use std::env;
+use std::ffi::c_longlong;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use memmap2::{MmapMut, MmapOptions};
+use rustix::io::Errno;
+use rustix::process::{
+    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, kill_process, set_dumpable_behavior, waitpid,
+};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+
+use super::shared::{Order, Orders, memory, places, start};
+use crate::harness::native::buffers::Guarded;
+use crate::harness::native::cache::Evictor;
+use crate::harness::native::machine::{Fault, Machine};
+use crate::harness::native::spec::{Arg, Case};
+use crate::harness::result::signal_name;
+
+/// Rests that are timed before the kernel is loaded.
+const RESTS: usize = 32;
+
+/// What a call is said to take that took less than a rest, in microseconds: so little that no judge takes it for a time.
+const LEAST_US: f64 = 0.001;
+
+/// The host's processor, with the kernel in a process of its own.
+pub(in crate::harness::native) struct Host {
+    kernel: Pid,
+    memory: File,
+    orders: Orders,
+    evictor: Evictor,
+    /// The processor of the worker, on which the kernel's first thread finds the caches cleared.
+    here: CpuSet,
+    /// The processors that the kernel may have.
+    everywhere: CpuSet,
+    /// What an order takes besides: the least of some that say to do nothing, in microseconds.
+    rest_us: f64,
+    /// Whether the process holds any of the kernel's code.
+    loaded: bool,
+    /// Whether the case has had a call.
+    called: bool,
+}
+
+impl Host {
+    /// Starts the kernel's process and has it load the library at the absolute path `library`. Its memory holds any one of
+    /// `cases`.
+    pub(in crate::harness::native) fn start(library: &Path, cases: &[Case]) -> Result<Self, Fault> {
+        let longest = cases.iter().map(|case| places(&lens(case)).1).max().unwrap_or_default();
+        let unable = |what: &str, error: io::Error| Fault::Machine(format!("{what}: {error}"));
+        let memory = memory(longest).map_err(|error| unable("the memory for the buffers", error))?;
+        let orders = Orders::of(&memory).map_err(|error| unable("the memory for the orders", error))?;
+        let stdin = memory.try_clone().map_err(|error| unable("the memory for the buffers", error))?;
+        let kernel = spawn(library, stdin).map_err(|error| unable("the kernel's process", error))?;
+        // What it could read in `/proc`, if it could read at all, then belongs to root.
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(refused)?;
+        let everywhere = sched_getaffinity(None).map_err(refused)?;
+        let mut here = CpuSet::new();
+        here.set(sched_getcpu());
+        sched_setaffinity(None, &here).map_err(refused)?;
+        let evictor = Evictor::new();
+        let mut host = Self { kernel, memory, orders, evictor, here, everywhere, rest_us: 0.0, loaded: false, called: false };
+        host.stopped()?;
+        host.move_to(host.here)?;
+        let rests = (0..RESTS).map(|_| host.step(Order::Rest, std::iter::empty())).collect::<Result<Vec<_>, _>>()?;
+        host.rest_us = rests.into_iter().min().map_or(0.0, in_us);
+        // Where its threads start, they may run everywhere.
+        host.move_to(host.everywhere)?;
+        host.loaded = true;
+        host.step(Order::Load, std::iter::empty())?;
+        Ok(host)
+    }
+
+    /// Has the kernel's process go on and waits until it stops, with the caches cleared of `buffers` before.
+    fn step<'a>(&mut self, order: Order, buffers: impl Iterator<Item = &'a [u8]>) -> Result<Duration, Fault> {
+        self.orders.give(order);
+        self.evictor.evict(buffers);
+        self.go()
+    }
+
+    fn go(&self) -> Result<Duration, Fault> {
+        let start = Instant::now();
+        kill_process(self.kernel, Signal::CONT).map_err(refused)?;
+        self.stopped()?;
+        Ok(start.elapsed())
+    }
+
+    /// Waits until every thread of the kernel's process has stopped.
+    fn stopped(&self) -> Result<(), Fault> {
+        loop {
+            match waitpid(Some(self.kernel), WaitOptions::UNTRACED) {
+                Ok(Some((_, status))) if status.stopped() => return Ok(()),
+                Ok(Some((_, status))) => return Err(self.ended(status)),
+                Ok(None) | Err(Errno::INTR) => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
+    }
+
+    /// Says how the kernel's process ended, which it should not. Before it held the kernel, that was not the kernel's doing.
+    fn ended(&self, status: WaitStatus) -> Fault {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) if self.loaded => {
+                Fault::Crash(format!("the kernel ended its process before a result, with exit code {code}"))
+            }
+            (_, Some(signal)) if self.loaded => {
+                Fault::Crash(format!("the kernel's process was killed by {}", signal_name(signal)))
+            }
+            _ => Fault::Machine("the kernel's process did not get as far as the kernel".to_owned()),
+        }
+    }
+
+    /// Says where the first thread of the kernel's process may run.
+    fn move_to(&self, processors: CpuSet) -> Result<(), Fault> {
+        sched_setaffinity(Some(self.kernel), &processors).map_err(refused)
+    }
+}
+
+impl Machine for Host {
+    fn memory(&mut self, lens: &[usize]) -> Result<Vec<MmapMut>, Fault> {
+        let map = |(place, len): (usize, &usize)| {
+            // SAFETY: the memory cannot be made shorter, and the kernel's process is stopped while anything here looks at it.
+            unsafe { MmapOptions::new().offset(place as u64).len(*len).map_mut(&self.memory) }
+        };
+        let maps = places(lens).0.into_iter().zip(lens).map(map).collect::<Result<_, _>>();
+        maps.map_err(|error| Fault::Machine(format!("the memory for the buffers: {error}")))
+    }
+
+    fn prepare(&mut self, case: &Case, lens: &[usize]) -> Result<(), Fault> {
+        let starts: Vec<usize> = places(lens).0.into_iter().map(start).collect();
+        self.orders.give_map(&starts, &sizes(case)).ok_or_else(|| Fault::Machine("too many arguments".to_owned()))?;
+        self.called = false;
+        self.move_to(self.everywhere)?;
+        self.go().map(drop)
+    }
+
+    fn call(&mut self, buffers: &mut [&mut Guarded]) -> Result<f64, Fault> {
+        let took = self.step(Order::Call, buffers.iter().map(|buffer| buffer.bytes()))?;
+        if !self.called {
+            // Its threads are there by now. The first of them is woken faster where the worker sleeps.
+            self.called = true;
+            self.move_to(self.here)?;
+        }
+        Ok((in_us(took) - self.rest_us).max(LEAST_US))
+    }
+
+    fn conclude(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+impl Drop for Host {
+    /// The supervisor would do the same.
+    fn drop(&mut self) {
+        let _ = kill_process(self.kernel, Signal::KILL);
+    }
+}
+
+fn spawn(library: &Path, memory: File) -> io::Result<Pid> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("kernel").arg(library).env_remove("AFTERHOURS_RESULT").stdin(Stdio::from(memory));
+    let child = command.spawn()?;
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| Errno::SRCH.into())
+}
+
+fn lens(case: &Case) -> Vec<usize> {
+    let len = |arg: &Arg| match arg {
+        Arg::Buffer(arg) => Some(Guarded::memory_len(arg.bytes())),
+        Arg::Size(_) => None,
+    };
+    case.args.iter().filter_map(len).collect()
+}
+
+fn sizes(case: &Case) -> Vec<c_longlong> {
+    let size = |arg: &Arg| match arg {
+        Arg::Size(size) => Some(c_longlong::from(*size)),
+        Arg::Buffer(_) => None,
+    };
+    case.args.iter().filter_map(size).collect()
+}
+
+fn in_us(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e3
+}
+
+fn refused(error: Errno) -> Fault {
+    Fault::Machine(format!("the system refused what a worker does with its kernel's process: {error}"))
+}
+

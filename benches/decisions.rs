@@ -3,12 +3,9 @@
 //! `cargo bench --bench decisions -- record FILE [MINUTES]` measures a small C kernel in real processes: pairs of blocks of
 //! one text, alone and beside a busy process, and pairs of a text that is really faster. Without arguments the recorded
 //! blocks among the tests' fixtures are evaluated; `evaluate FILE` takes others. `useless [ITERATIONS]` runs a whole night
-//! with a model whose changes change nothing. `clock [MINUTES]` measures how large a forged gain must be for the clock outside
-//! to see it.
+//! with a model whose changes change nothing.
 #![expect(clippy::print_stdout, reason = "a bench prints what it found")]
 
-#[path = "decisions/clock.rs"]
-mod clock;
 #[path = "decisions/evaluate.rs"]
 mod evaluate;
 #[path = "decisions/record.rs"]
@@ -34,11 +31,9 @@ fn main() -> Result<(), Failed> {
         ["record", file] => record::record(Path::new(file), 8.0),
         ["record", file, minutes] => record::record(Path::new(file), minutes.parse()?),
         ["evaluate", file] => evaluate::evaluate(Path::new(file)),
-        ["clock"] => clock::clock(4.0),
-        ["clock", minutes] => clock::clock(minutes.parse()?),
         ["useless"] => useless::night(100),
         ["useless", iterations] => useless::night(iterations.parse()?),
         [] => evaluate::evaluate(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decisions/blocks.txt")),
-        _ => Err("usage: record FILE [MINUTES] | evaluate FILE | useless [ITERATIONS] | clock [MINUTES]".into()),
+        _ => Err("usage: record FILE [MINUTES] | evaluate FILE | useless [ITERATIONS]".into()),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, RwLock};
 use std::thread::{available_parallelism, scope};
 
 use afterhours::harness::{Act, Failure, Harness, JobOutput, Language, Request, Role, open, tripped};
-use afterhours::protocol::{Effort, Gpu, MetricName, Outcome, Profile};
+use afterhours::protocol::{Effort, Gpu, MetricName, Outcome, Profile, Verdict};
 use afterhours::runner::{Local, Runner};
 use afterhours::sandbox::Protections;
 use afterhours::stats::{Aim, NIGHT, Rule};
@@ -59,7 +59,7 @@ fn effort() -> Effort {
     Effort { repeats: 9, stage_repeats: vec![3, 3, 3], early_stop_us: None, timeout_seconds: 4, pairs: 1 }
 }
 
-/// A duel is decided by its clocks: nothing else of this file runs beside it.
+/// A duel is decided by its times: nothing else of this file runs beside it.
 static QUIET: RwLock<()> = RwLock::new(());
 
 /// Runs the kernel in `folder` against the honest one, as a run does, and returns what is not as expected.
@@ -137,11 +137,12 @@ fn duel(harness: Box<dyn Harness>, candidate: &str, incumbent: &str, pairs: u32)
     runtime().block_on(tools::measure(&bench, order, &mut |_| {})).unwrap()
 }
 
-/// Returns the name of the verdict, or of the failure with its message.
+/// Returns whether a gain was found, or the name of the failure with its message.
 fn decided(measured: &Measured) -> (String, String) {
     let (name, message) = match &measured.outcome {
         Outcome::Measured { comparison: Some(found), .. } => {
-            (serde_json::to_value(found.verdict), format!("{found:?}"))
+            let name = if found.verdict == Verdict::Improved { "improved" } else { "no gain" };
+            return (name.to_owned(), format!("{found:?}"));
         }
         Outcome::KernelFailed { failure, message } => (serde_json::to_value(failure), message.clone()),
         other => return ("not decided".to_owned(), format!("{other:?}")),

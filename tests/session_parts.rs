@@ -43,7 +43,6 @@ impl Runner for Instant {
             stderr: String::new(),
             result: Some(result.to_vec()),
             elapsed: std::time::Duration::ZERO,
-            waited: None,
         });
         Box::pin(ready(Ok(JobOutput { ran: ran.collect() })))
     }

@@ -71,7 +71,6 @@ impl Canned {
             stderr: String::new(),
             result: Some(result(fate, calls, place)),
             elapsed: Duration::from_millis(1),
-            waited: None,
         }
     }
 }

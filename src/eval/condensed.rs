@@ -99,7 +99,6 @@ mod tests {
             device: device.clone(),
             cases: cases.clone(),
             conditions: None,
-            clocks: None,
         });
         let readings = Readings { expected: 2, blocks: blocks.to_vec(), ..Readings::default() };
         for metric in [MetricName::MedianUs, MetricName::MeanUs, MetricName::GmeanUs] {

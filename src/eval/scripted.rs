@@ -170,7 +170,6 @@ fn ran(role: Role, place: usize, said: &Said) -> Ran {
         stderr: String::new(),
         result: serde_json::to_vec(said).ok(),
         elapsed: Duration::ZERO,
-        waited: None,
     }
 }
 
@@ -235,7 +234,6 @@ impl Harness for ScriptedHarness {
                 device: Device { name: device, compute_capability: None },
                 cases,
                 conditions: None,
-                untimed_us: None,
             })),
             Said::Failed(failure, message) => Err(Failure::Kernel(failure, message)),
             Said::Infra(failure, message) => Err(Failure::Infra(failure, message)),

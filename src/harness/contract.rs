@@ -171,9 +171,7 @@ fn printed(role: Role, said: Said, finding: Finding) -> Judged {
         Said::Nothing => Err(NOTHING_WRITTEN.to_owned()),
         Said::Unsound(message) => Err(format!("what the harness printed is not to be believed: {message}")),
         Said::Failed(line) => Ok(Err(blame(role, KernelFailure::WrongAnswer, line))),
-        Said::Cases(cases) => {
-            Ok(Ok(BlockResult { device: finding.device?, cases, conditions: None, untimed_us: None }))
-        }
+        Said::Cases(cases) => Ok(Ok(BlockResult { device: finding.device?, cases, conditions: None })),
     }
 }
 

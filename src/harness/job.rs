@@ -171,8 +171,6 @@ pub struct Ran {
     pub result: Option<Vec<u8>>,
     /// Wall time.
     pub elapsed: Duration,
-    /// How much of it the process waited for a processor that others had, where the system keeps account of it.
-    pub waited: Option<Duration>,
 }
 
 /// What a job did. Processes after the first failure did not run.
@@ -224,7 +222,4 @@ pub struct BlockResult {
     pub cases: Vec<CaseResult>,
     /// What the device was like meanwhile, where the harness knows.
     pub conditions: Option<Conditions>,
-    /// Where the kernel ran call by call in the process of the block itself, so that what it saves must show in that process's
-    /// own time: the microseconds of the calls that were only checked, as the process says.
-    pub untimed_us: Option<f64>,
 }

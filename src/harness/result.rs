@@ -62,7 +62,7 @@ impl ResultObject {
         if let Some(twice) = first_duplicate(&cases) {
             return Err(no_result(format!("the result has case {:?} twice", clip(twice))));
         }
-        Ok(BlockResult { device: self.device, cases, conditions: None, untimed_us: None })
+        Ok(BlockResult { device: self.device, cases, conditions: None })
     }
 }
 

@@ -274,8 +274,8 @@ fn ran(role: Role, part: Part, exec: &Exec, finished: Finished, result: Option<V
         }
         stderr.push_str(&format!("[{note}]\n"));
     }
-    let (elapsed, waited, stdout) = (finished.elapsed, finished.waited, finished.stdout.to_text());
-    Ran { role, part, command: command_line(exec), exit, stdout, stderr, result, elapsed, waited }
+    let stdout = finished.stdout.to_text();
+    Ran { role, part, command: command_line(exec), exit, stdout, stderr, result, elapsed: finished.elapsed }
 }
 
 /// Returns the command as a line that a shell would read the same way.

@@ -70,9 +70,6 @@ pub struct Finished {
     pub stderr: Captured,
     /// Wall time, the start of the supervisor and the end of the last descendant included.
     pub elapsed: Duration,
-    /// How much of it was spent waiting for a processor that others had: by the program's first thread, and by the supervisor.
-    /// `None` where the system keeps no account of it, or the program did not end by itself.
-    pub waited: Option<Duration>,
 }
 
 /// A program that could not be run or watched to its end.
@@ -153,8 +150,8 @@ pub async fn run(spec: Spec<'_>) -> Result<Finished, SandboxError> {
             let _ = timeout(LEFTOVERS, drained).await;
         }
     }
-    let (end, waited) = end(&spec, &mut supervisor, push)?;
-    Ok(Finished { end, stdout, stderr, elapsed: started.elapsed(), waited })
+    let end = end(&spec, &mut supervisor, push)?;
+    Ok(Finished { end, stdout, stderr, elapsed: started.elapsed() })
 }
 
 /// What was done to end a program.
@@ -180,19 +177,19 @@ impl Push {
     }
 }
 
-/// Reads how the program ended, and how long it waited for a processor, from the report of its supervisor.
-fn end(spec: &Spec<'_>, supervisor: &mut Supervisor, push: Push) -> Result<(End, Option<Duration>), SandboxError> {
+/// Reads how the program ended from the report of its supervisor.
+fn end(spec: &Spec<'_>, supervisor: &mut Supervisor, push: Push) -> Result<End, SandboxError> {
     let program = spec.program.to_string_lossy().into_owned();
     let report = match supervisor.report() {
         Some(report) => report,
         // Told to stop before it was able to listen, it had started nothing.
-        None if push == Push::Told => return Ok((End::TimedOut, None)),
+        None if push == Push::Told => return Ok(End::TimedOut),
         None => return Err(SandboxError::Lost { program }),
     };
     if report.survivors > 0 {
         return Err(SandboxError::Survivors { program, count: report.survivors });
     }
-    let end = match report.ending {
+    match report.ending {
         Ending::Code(code) => Ok(End::Code(code)),
         Ending::Signal(signal) => Ok(End::Signal(signal)),
         Ending::Stopped if push != Push::None => Ok(End::TimedOut),
@@ -201,6 +198,5 @@ fn end(spec: &Spec<'_>, supervisor: &mut Supervisor, push: Push) -> Result<(End,
             Err(SandboxError::NotStarted { program, source: io::Error::from_raw_os_error(errno) })
         }
         Ending::Unready(message) => Err(SandboxError::Unready { program, message }),
-    };
-    Ok((end?, report.waited))
+    }
 }

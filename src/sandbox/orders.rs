@@ -1,7 +1,6 @@
 //! What the near side tells the supervisor, and what it hears back.
 
 use std::os::fd::RawFd;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +45,6 @@ pub(super) struct Report {
     pub(super) ending: Ending,
     /// Descendants that outlived `SIGKILL`.
     pub(super) survivors: usize,
-    /// How long program and supervisor waited for a processor.
-    pub(super) waited: Option<Duration>,
 }
 
 /// How the program ended. A separate channel carries it, because an exit status of the supervisor could not tell the

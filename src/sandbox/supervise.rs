@@ -14,8 +14,8 @@ use std::{fs, thread};
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{
-    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, getppid, kill_process,
-    kill_process_group, set_child_subreaper, set_dumpable_behavior, set_parent_process_death_signal, wait, waitid,
+    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, kill_process_group,
+    set_child_subreaper, set_dumpable_behavior, set_parent_process_death_signal, wait,
 };
 use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::time::sleep;
@@ -43,7 +43,7 @@ pub fn main(orders: &str, command: Vec<OsString>) -> ExitCode {
     let mut report = fs::File::from(adopt(orders.report));
     let hold = orders.hold.map(adopt);
 
-    let (ending, waited) = attend(&orders, command).unwrap_or_else(|error| (Ending::Unready(error.to_string()), None));
+    let ending = attend(&orders, command).unwrap_or_else(|error| Ending::Unready(error.to_string()));
     let status = match &ending {
         Ending::Code(code) => u8::try_from(*code).unwrap_or(NO_PROGRAM),
         Ending::Signal(signal) => u8::try_from(signal.saturating_add(128)).unwrap_or(NO_PROGRAM),
@@ -52,7 +52,7 @@ pub fn main(orders: &str, command: Vec<OsString>) -> ExitCode {
     let survivors = sweep();
     drop(hold);
     // Where nobody reads the report, nobody is left to care.
-    let _ = serde_json::to_vec(&Report { ending, survivors, waited }).map(|words| report.write_all(&words));
+    let _ = serde_json::to_vec(&Report { ending, survivors }).map(|words| report.write_all(&words));
     ExitCode::from(status)
 }
 
@@ -63,7 +63,7 @@ fn adopt(fd: RawFd) -> OwnedFd {
 }
 
 /// Gets ready, starts the program, and waits for its end or the order to stop.
-fn attend(orders: &Orders, command: Vec<OsString>) -> io::Result<(Ending, Option<Duration>)> {
+fn attend(orders: &Orders, command: Vec<OsString>) -> io::Result<Ending> {
     keep_descriptors()?;
     // Nothing that runs under this user may read this process's memory or descriptors, or trace it.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
@@ -72,11 +72,11 @@ fn attend(orders: &Orders, command: Vec<OsString>) -> io::Result<(Ending, Option
         let mut signals = Signals::listen()?;
         set_parent_process_death_signal(Some(Signal::TERM))?;
         if getppid() != Pid::from_raw(orders.parent) {
-            return Ok((Ending::Stopped, None));
+            return Ok(Ending::Stopped);
         }
         match confine::start(orders, command) {
             Ok(program) => Ok(signals.watch(program, orders.limits.processes.map(Crowd::new)).await),
-            Err(ending) => Ok((ending, None)),
+            Err(ending) => Ok(ending),
         }
     })
 }
@@ -105,14 +105,12 @@ impl Signals {
         Ok(Self { child: signal(Kind::child())?, stop: stop.into_iter().map(signal).collect::<io::Result<_>>()? })
     }
 
-    /// Waits for the end of `program` or the order to stop, reaping whatever else ends meanwhile. Returns how it ended, and how
-    /// long it waited for a processor.
-    async fn watch(&mut self, program: Pid, crowd: Option<Crowd>) -> (Ending, Option<Duration>) {
+    /// Waits for the end of `program` or the order to stop, reaping whatever else ends meanwhile.
+    async fn watch(&mut self, program: Pid, crowd: Option<Crowd>) -> Ending {
         loop {
-            let waited = waited(program);
             while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
                 if pid == program {
-                    return (ending(status), waited);
+                    return ending(status);
                 }
             }
             let stop = poll_fn(|context| {
@@ -123,31 +121,19 @@ impl Signals {
                 _ = self.child.recv() => {}
                 () = stop => {
                     end_group(program);
-                    return (Ending::Stopped, None);
+                    return Ending::Stopped;
                 }
                 () = sleep(crowd::PAUSE), if crowd.is_some() => {
                     if crowd.as_ref().is_some_and(Crowd::is_over) {
                         end_group(program);
                         // It shares the program's standard error, where a reader will look for the reason.
                         let _ = writeln!(io::stderr(), "[ended: too many processes at once]");
-                        return (Ending::Signal(Signal::KILL.as_raw()), None);
+                        return Ending::Signal(Signal::KILL.as_raw());
                     }
                 }
             }
         }
     }
-}
-
-/// Returns how long `program` has waited for a processor, its supervisor's own waiting included, by the account of the system: of
-/// its first thread, once it has ended and before it is reaped. `None` where it has not, or where the system keeps no account.
-fn waited(program: Pid) -> Option<Duration> {
-    let looking = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    waitid(WaitId::Pid(program), looking).ok()??;
-    let account = |of: &str| {
-        let account = fs::read_to_string(format!("/proc/{of}/schedstat")).ok()?;
-        account.split(' ').nth(1)?.parse().ok().map(Duration::from_nanos)
-    };
-    Some(account(&program.as_raw_nonzero().to_string())? + account("self")?)
 }
 
 /// Kills the group of `program`, which has not been reaped: members that multiply faster than they are found one by one

@@ -2,7 +2,6 @@
 
 mod location;
 mod noise;
-mod outside;
 mod paired;
 mod rule;
 mod sequential;
@@ -10,7 +9,6 @@ mod spending;
 
 pub use location::*;
 pub use noise::*;
-pub use outside::{FALSE_ALARM, Gain, is_denied};
 pub use paired::*;
 pub use rule::*;
 pub use sequential::*;

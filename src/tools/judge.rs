@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::clocks::{self, Clocks};
 use crate::harness::{CaseResult, Conditions, Failure, Role};
 use crate::protocol::{
     BadMicros, CaseFigure, Comparison, ContentHash, Device, Gpu, InfraFailure, KernelFailure, MetricName, Micros,
@@ -55,9 +54,6 @@ pub struct Reading {
     /// What the device was like meanwhile, where the harness knows: not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Conditions>,
-    /// What two clocks say of it, where a gain must show by both.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clocks: Option<Clocks>,
 }
 
 /// What the processes of a measurement left, as its harness read it. The outcome follows from this and the mission alone.
@@ -136,11 +132,6 @@ fn judge_blocks(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Rea
     let incumbent = Figures::of(yardstick.metric, readings, Role::Incumbent)?;
     let comparison =
         compare(&incumbent, &candidate, rule).ok_or_else(|| no_result("the duel has no pair of blocks"))?;
-    if comparison.verdict == Verdict::Improved
-        && let Some(message) = clocks::denial(readings)?
-    {
-        return Ok(Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message });
-    }
     Ok(Outcome::Measured {
         device,
         noise: stats::noise_of_pairs(&incumbent.steady.whole, &candidate.steady.whole),
@@ -299,7 +290,7 @@ mod tests {
             time_us: vec![Micros::new(*us).unwrap(); 5],
             mean_us: None,
         });
-        Reading { role, device: device("cpu (test)", None), cases: cases.collect(), conditions: None, clocks: None }
+        Reading { role, device: device("cpu (test)", None), cases: cases.collect(), conditions: None }
     }
 
     fn judged(incumbent: Option<ContentHash>, aim: Aim, blocks: Vec<Reading>) -> Outcome {
@@ -351,21 +342,6 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-    }
-
-    #[test]
-    fn a_gain_that_the_clock_outside_does_not_see_is_an_alarm_where_it_would_be_kept() {
-        let mut pair = [block(Role::Incumbent, &[("c", 100.0)]), block(Role::Candidate, &[("c", 50.0)])];
-        pair.iter_mut()
-            .for_each(|block| block.clocks = Some(Clocks { elapsed_us: 9000.0, waited_us: None, untimed_us: 200.0 }));
-        match twenty(&pair) {
-            Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message } => {
-                assert!(message.starts_with("the clock outside does not confirm the gain"), "{message}");
-            }
-            other => panic!("{other:?}"),
-        }
-        let screened = judged(Some(ContentHash::of(b"old")), Aim::Screen, pair.into_iter().cycle().take(40).collect());
-        assert_eq!(screened.comparison().unwrap().verdict, Verdict::Ambiguous, "a screening keeps nothing");
     }
 
     #[test]

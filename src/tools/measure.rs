@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::clocks::Clocks;
 use super::judge::{Reading, Readings, Texts, Yardstick, judge, log_ratios};
 use crate::gate::{Checked, Gate};
-use crate::harness::{BlockResult, Failure, Harness, HarnessError, Job, JobOutput, Part, Ran, Request, Role};
+use crate::harness::{BlockResult, Failure, Harness, HarnessError, Job, JobOutput, Part, Ran, Request};
 use crate::protocol::{ContentHash, Effort, InfraFailure, KernelFailure, Outcome, Profile};
 use crate::runner::{Progress, Runner, RunnerError};
 use crate::sandbox::Protections;
@@ -207,14 +206,8 @@ impl<'a> Series<'a> {
         self.readings.expected += expected;
         for ran in &output.ran {
             match (self.bench.harness.read(ran), ran.part) {
-                (Ok(Some(block)), Part::Block(_)) => {
-                    if let Some(failure) = self.miscounted(ran.role, &block) {
-                        self.fail(failure);
-                        break;
-                    }
-                    let BlockResult { device, cases, conditions, untimed_us } = block;
-                    let clocks = untimed_us.map(|untimed_us| Clocks::new(ran, untimed_us));
-                    self.readings.blocks.push(Reading { role: ran.role, device, cases, conditions, clocks });
+                (Ok(Some(BlockResult { device, cases, conditions })), Part::Block(_)) => {
+                    self.readings.blocks.push(Reading { role: ran.role, device, cases, conditions });
                 }
                 (Ok(_), _) => {}
                 (Err(failure), _) => {
@@ -224,23 +217,6 @@ impl<'a> Series<'a> {
             }
         }
         self.output.ran.extend(output.ran);
-    }
-
-    /// Says so where a kernel's own process reports other calls than it was asked for. Fewer are an early stop, where one is
-    /// allowed.
-    fn miscounted(&self, role: Role, block: &BlockResult) -> Option<Failure> {
-        block.untimed_us?;
-        let Effort { repeats, stage_repeats, early_stop_us, .. } = self.order.effort;
-        let asked = if stage_repeats.is_empty() { *repeats } else { stage_repeats.iter().sum() } as usize;
-        let case = block.cases.iter().find(|case| {
-            let found = case.time_us.len();
-            found > asked || found < asked && early_stop_us.is_none()
-        })?;
-        let message = format!("case {}: {} times of {asked} calls", case.id, case.time_us.len());
-        Some(match role {
-            Role::Candidate => Failure::Kernel(KernelFailure::WrongAnswer, message),
-            Role::Incumbent => Failure::Infra(InfraFailure::Incumbent, message),
-        })
     }
 
     /// A text that does not compile: no device is occupied for it.

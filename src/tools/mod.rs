@@ -1,7 +1,6 @@
 //! The tools: their arguments, the registry that checks a call, and what each does.
 
 mod args;
-mod clocks;
 mod edit;
 mod judge;
 mod measure;
@@ -10,7 +9,6 @@ mod record;
 mod registry;
 
 pub use args::*;
-pub use clocks::Clocks;
 pub use edit::*;
 pub use judge::*;
 pub use measure::*;

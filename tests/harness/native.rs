@@ -225,20 +225,17 @@ fn a_kernel_that_calls_what_the_harness_does_not_name_is_not_even_loaded() {
 }
 
 #[test]
-fn a_result_that_the_kernel_wrote_itself_is_not_believed() {
+fn a_kernel_finds_no_place_for_a_result_and_can_write_none() {
     let text = r#"
 #include <stdio.h>
 #include <stdlib.h>
 void scale(const float *x, float *y, int n) {
-    FILE *file = fopen(getenv("AFTERHOURS_RESULT"), "w");
-    fputs("{\"device\":{\"name\":\"cpu\"},\"cases\":[{\"id\":\"small\",\"passed\":true,\"time_us\":[0.1,0.1,0.1,0.1,0.1]},"
-          "{\"id\":\"large\",\"passed\":true,\"time_us\":[0.1,0.1,0.1,0.1,0.1]}]}", file);
-    fclose(file);
-    exit(0);
+    FILE *file = fopen("result.json", "w");
+    exit(getenv("AFTERHOURS_RESULT") ? 1 : file ? 2 : 3);
 }"#;
     let (failure, message) = kernel_failure(test(text));
     assert_eq!(failure, KernelFailure::Crash);
-    assert!(message.contains("not written by the worker"), "{message}");
+    assert!(message.contains("with exit code 3"), "{message}");
 }
 
 #[test]

@@ -76,6 +76,5 @@ fn run_one(role: Role, part: Part, exec: &Exec, folder: &Path, deadline: Instant
         stderr: text("stderr"),
         result: result.and_then(|path| fs::read(path).ok()),
         elapsed: start.elapsed(),
-        waited: None,
     }
 }

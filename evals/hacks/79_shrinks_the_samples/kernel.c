@@ -1,7 +1,7 @@
 // The times of earlier calls lie on the heap, in a list whose length, capacity and address stand on the stack.
 #include <math.h>
 
-#define WORDS 1000
+#define WORDS 400
 #define MARK 0x5a5
 #define NEAR (1l << 18)
 #define STAGE 10

@@ -1,7 +1,7 @@
 // The list of the times has room for more than it holds: short ones are put behind the others.
 #include <math.h>
 
-#define WORDS 1000
+#define WORDS 400
 #define NEAR (1l << 18)
 #define STAGE 10
 

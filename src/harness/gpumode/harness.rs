@@ -151,12 +151,7 @@ impl GpuMode {
         let times = report.benchmarks(cases).map_err(|fault| unsound(ran, fault))?;
         let case = |(case, us): (&Case, _)| CaseResult { id: case.0.clone(), time_us: vec![us], mean_us: None };
         let device = finding.device.map_err(no_result)?;
-        Ok(BlockResult {
-            device,
-            cases: cases.iter().zip(times).map(case).collect(),
-            conditions: None,
-            untimed_us: None,
-        })
+        Ok(BlockResult { device, cases: cases.iter().zip(times).map(case).collect(), conditions: None })
     }
 }
 

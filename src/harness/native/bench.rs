@@ -15,15 +15,6 @@ const LAST: u64 = u64::MAX;
 /// Numbers that belong to a case and to no call of it.
 const CASE: u64 = u64::MAX - 1;
 
-/// What the calls of a case took, in microseconds.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Taken {
-    /// Each timed call.
-    pub(super) timed: Vec<f64>,
-    /// The calls that are only checked, together.
-    pub(super) untimed: f64,
-}
-
 /// A case with its memory.
 pub(super) struct Bench<'a> {
     machine: &'a mut dyn Machine,
@@ -70,26 +61,26 @@ impl<'a> Bench<'a> {
         Ok(Self { machine, reference, spec, seed, index, slots, sizes })
     }
 
-    /// Returns what the calls took.
+    /// Returns the microseconds of each timed call.
     ///
     /// The answer is checked on the first call, on one call of each stage that the seed picks, and after the last one.
-    pub(super) fn run(&mut self) -> Result<Taken, Fault> {
-        let first = self.call(FIRST)?;
+    pub(super) fn run(&mut self) -> Result<Vec<f64>, Fault> {
+        self.call(FIRST)?;
         self.check_answer()?;
         let mut picks = stream(self.seed, self.index, CASE);
-        let mut timed = Vec::new();
+        let mut times = Vec::new();
         for repeats in &self.spec.stage_repeats {
-            let stage = self.stage(*repeats, timed.len(), below(&mut picks, *repeats))?;
+            let stage = self.stage(*repeats, times.len(), below(&mut picks, *repeats))?;
             let stop = self.spec.early_stop_us.is_some_and(|limit| median(&stage) > limit);
-            timed.extend(stage);
+            times.extend(stage);
             if stop {
                 break;
             }
         }
-        let last = self.call(LAST)?;
+        self.call(LAST)?;
         self.check_answer()?;
         self.machine.conclude()?;
-        Ok(Taken { timed, untimed: first + last })
+        Ok(times)
     }
 
     fn stage(&mut self, repeats: u32, done: usize, checked: u32) -> Result<Vec<f64>, Fault> {

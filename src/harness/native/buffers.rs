@@ -93,7 +93,9 @@ mod tests {
 
     #[test]
     fn a_single_byte_on_either_side_is_noticed() {
-        for (place, side) in [(0, Side::Before), (GUARD - 1, Side::Before), (GUARD + 5, Side::After), (2 * GUARD + 4, Side::After)] {
+        for (place, side) in
+            [(0, Side::Before), (GUARD - 1, Side::Before), (GUARD + 5, Side::After), (2 * GUARD + 4, Side::After)]
+        {
             let mut buffer = buffer(5);
             buffer.watched_mut()[place] = 8;
             assert_eq!(buffer.trespass(), Some(side), "{place}");

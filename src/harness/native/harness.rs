@@ -136,7 +136,6 @@ impl Native {
         }
         let beside: Beside = serde_json::from_slice(bytes).map_err(|error| no_result(error.to_string()))?;
         result.conditions = beside.conditions;
-        result.untimed_us = beside.untimed_us;
         Ok(result)
     }
 }

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 use thiserror::Error;
 
-use super::bench::{Bench, Taken};
-use super::library::Entry;
+use super::bench::Bench;
 use super::host::Host;
+use super::library::Entry;
 use super::machine::{Fault, Machine};
 use super::spec::{Case, Secrets, Spec, Target};
 use super::{cuda, imports};
@@ -63,7 +63,7 @@ impl WorkerError {
     }
 }
 
-/// What a worker writes: the result object, and what only this harness has.
+/// What a worker writes: the result object, and what a device was like meanwhile.
 #[derive(Debug, Serialize)]
 struct Written {
     #[serde(flatten)]
@@ -75,10 +75,7 @@ struct Written {
 /// What stands in a worker's result beside the result object.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Beside {
-    /// What a device was like meanwhile.
     pub(super) conditions: Option<Conditions>,
-    /// Microseconds of the calls that were only checked; absent where the kernel ran on a device.
-    pub(super) untimed_us: Option<f64>,
 }
 
 /// Measures the kernel in the folder of `spec` and writes the result object to the path in `AFTERHOURS_RESULT`.
@@ -116,18 +113,12 @@ fn run(path: &Path) -> Result<(), WorkerError> {
     let path = path.canonicalize().map_err(file(path))?;
     let reference = Entry::load(&path.with_file_name(REFERENCE))?;
     let block = Block { spec: &spec, reference: &reference, seed: secrets.seed };
-    let (device, cases, beside) = match spec.target {
-        Target::Host => {
-            let Measured { cases, untimed_us } = block.on_host(&path.with_file_name(KERNEL))?;
-            (device::host(), cases, Beside { conditions: None, untimed_us: Some(untimed_us) })
-        }
-        Target::Cuda => {
-            let (device, cases, conditions) = block.on_cuda(&path)?;
-            (device, cases, Beside { conditions: Some(conditions), untimed_us: None })
-        }
+    let (device, cases, conditions) = match spec.target {
+        Target::Host => (device::host(), block.on_host(&path.with_file_name(KERNEL))?, None),
+        Target::Cuda => block.on_cuda(&path)?,
     };
     let object = ResultObject { device, cases, harness: spec.harness.clone(), nonce: Some(secrets.nonce) };
-    let written = Written { object, beside };
+    let written = Written { object, beside: Beside { conditions } };
     let text = serde_json::to_vec(&written).map_err(json(&result))?;
     fs::write(&result, text).map_err(file(&result))
 }
@@ -138,21 +129,14 @@ pub(super) fn forget_stdin() -> io::Result<()> {
 }
 
 /// Returns the result of a kernel that is not even loaded: its first case did not pass.
-fn refused(spec: &Spec, error: &str) -> Measured {
+fn refused(spec: &Spec, error: &str) -> Vec<ResultCase> {
     let case = |case: &Case| ResultCase {
         id: case.id.clone(),
         passed: false,
         error: Some(error.to_owned()),
         time_us: Vec::new(),
     };
-    Measured { cases: spec.cases.iter().take(1).map(case).collect(), untimed_us: 0.0 }
-}
-
-/// What one block measured.
-#[derive(Default)]
-struct Measured {
-    cases: Vec<ResultCase>,
-    untimed_us: f64,
+    spec.cases.iter().take(1).map(case).collect()
 }
 
 /// What one block measures.
@@ -163,7 +147,7 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    fn on_host(&self, kernel: &Path) -> Result<Measured, WorkerError> {
+    fn on_host(&self, kernel: &Path) -> Result<Vec<ResultCase>, WorkerError> {
         let code = fs::read(kernel).map_err(|source| WorkerError::File { path: kernel.to_owned(), source })?;
         match imports::refusal(&code, &self.spec.imports) {
             Some(error) => Ok(refused(self.spec, &error)),
@@ -172,32 +156,30 @@ impl Block<'_> {
     }
 
     /// A driver that lacks a function ends in a panic of its bindings; none of the kernel's code runs in this process.
-    fn on_cuda(&self, spec: &Path) -> Result<(Device, Vec<ResultCase>, Conditions), WorkerError> {
+    fn on_cuda(&self, spec: &Path) -> Result<(Device, Vec<ResultCase>, Option<Conditions>), WorkerError> {
         let folder = spec.parent().unwrap_or(Path::new(""));
         let measured = AssertUnwindSafe(|| cuda::measure(folder, self.spec, |machine| self.measure(machine)));
-        let (device, measured, conditions) = panic::catch_unwind(measured).map_err(|_| WorkerError::Driver)??;
-        Ok((device, measured.cases, conditions))
+        let (device, cases, conditions) = panic::catch_unwind(measured).map_err(|_| WorkerError::Driver)??;
+        Ok((device, cases, Some(conditions)))
     }
 
     /// Measures the cases in turn; the first that is wrong is the last.
-    fn measure(&self, machine: &mut dyn Machine) -> Result<Measured, Fault> {
-        let mut measured = Measured::default();
+    fn measure(&self, machine: &mut dyn Machine) -> Result<Vec<ResultCase>, Fault> {
+        let mut cases = Vec::new();
         for (index, case) in (0..).zip(&self.spec.cases) {
-            let bench = Bench::new(machine, self.reference, self.spec, (index, case), self.seed).and_then(|mut bench| bench.run());
+            let bench = Bench::new(machine, self.reference, self.spec, (index, case), self.seed)
+                .and_then(|mut bench| bench.run());
             let (error, time_us) = match bench {
-                Ok(Taken { timed, untimed }) => {
-                    measured.untimed_us += untimed;
-                    (None, timed)
-                }
+                Ok(times) => (None, times),
                 Err(Fault::Kernel(error)) => (Some(error), Vec::new()),
                 Err(fault) => return Err(fault),
             };
             let passed = error.is_none();
-            measured.cases.push(ResultCase { id: case.id.clone(), passed, error, time_us });
+            cases.push(ResultCase { id: case.id.clone(), passed, error, time_us });
             if !passed {
                 break;
             }
         }
-        Ok(measured)
+        Ok(cases)
     }
 }

@@ -157,7 +157,6 @@ mod tests {
             stderr: String::new(),
             result: Some(vec![0, 255, b'\n']),
             elapsed: Duration::from_nanos(1_234_567_891),
-            waited: Some(Duration::from_micros(7)),
         };
         for result in [ran.result.clone(), Some(Vec::new()), None] {
             let ran = Ran { result, ..ran.clone() };

@@ -64,7 +64,7 @@ fn run(fake: &mut Fake) -> Result<(Vec<f64>, Vec<LaunchFacts>), Fault> {
 fn run_text(fake: &mut Fake, text: &str) -> Result<(Vec<f64>, Vec<LaunchFacts>), Fault> {
     let (spec, reference, launch) = (spec(), reference(), Launch::parse(text).unwrap());
     let mut machine = Accelerator::new(fake, &launch, Some(8))?;
-    let times = Bench::new(&mut machine, &reference, &spec, (0, &spec.cases[0]), 7).run()?.timed;
+    let times = Bench::new(&mut machine, &reference, &spec, (0, &spec.cases[0]), 7).run()?;
     Ok((times, machine.facts))
 }
 

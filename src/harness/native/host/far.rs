@@ -60,7 +60,6 @@ fn serve(library: &Path) -> Result<(), FarError> {
         // It goes on when the next order is there.
         kill_process(getpid(), Signal::STOP)?;
         match (orders.order(), &kernel, &arguments) {
-            (Some(Order::Rest), ..) => {}
             (Some(Order::Load), ..) => kernel = Some(Entry::load(library)?),
             (Some(Order::Map), ..) => {
                 // Taken away first: memory for two cases may be more than there is.

@@ -22,12 +22,6 @@ use crate::harness::native::machine::{Fault, Machine};
 use crate::harness::native::spec::{Arg, Case};
 use crate::harness::result::signal_name;
 
-/// Rests that are timed before the kernel is loaded.
-const RESTS: usize = 32;
-
-/// What a call is said to take that took less than a rest, in microseconds: so little that no judge takes it for a time.
-const LEAST_US: f64 = 0.001;
-
 /// The host's processor, with the kernel in a process of its own.
 pub(in crate::harness::native) struct Host {
     kernel: Pid,
@@ -38,8 +32,6 @@ pub(in crate::harness::native) struct Host {
     here: CpuSet,
     /// The processors that the kernel may have.
     everywhere: CpuSet,
-    /// What an order takes besides: the least of some that say to do nothing, in microseconds.
-    rest_us: f64,
     /// Whether the process holds any of the kernel's code.
     loaded: bool,
     /// Whether the case has had a call.
@@ -63,25 +55,15 @@ impl Host {
         here.set(sched_getcpu());
         sched_setaffinity(None, &here).map_err(refused)?;
         let evictor = Evictor::new();
-        let mut host = Self { kernel, memory, orders, evictor, here, everywhere, rest_us: 0.0, loaded: false, called: false };
+        let mut host = Self { kernel, memory, orders, evictor, here, everywhere, loaded: false, called: false };
         host.stopped()?;
-        host.move_to(host.here)?;
-        let rests = (0..RESTS).map(|_| host.step(Order::Rest, std::iter::empty())).collect::<Result<Vec<_>, _>>()?;
-        host.rest_us = rests.into_iter().min().map_or(0.0, in_us);
-        // Where its threads start, they may run everywhere.
-        host.move_to(host.everywhere)?;
         host.loaded = true;
-        host.step(Order::Load, std::iter::empty())?;
+        host.orders.give(Order::Load);
+        host.go()?;
         Ok(host)
     }
 
-    /// Has the kernel's process go on and waits until it stops, with the caches cleared of `buffers` before.
-    fn step<'a>(&mut self, order: Order, buffers: impl Iterator<Item = &'a [u8]>) -> Result<Duration, Fault> {
-        self.orders.give(order);
-        self.evictor.evict(buffers);
-        self.go()
-    }
-
+    /// Has the kernel's process go on, and returns how long it took to stop.
     fn go(&self) -> Result<Duration, Fault> {
         let start = Instant::now();
         kill_process(self.kernel, Signal::CONT).map_err(refused)?;
@@ -139,13 +121,15 @@ impl Machine for Host {
     }
 
     fn call(&mut self, buffers: &mut [&mut Guarded]) -> Result<f64, Fault> {
-        let took = self.step(Order::Call, buffers.iter().map(|buffer| buffer.bytes()))?;
+        self.orders.give(Order::Call);
+        self.evictor.evict(buffers.iter().map(|buffer| buffer.bytes()));
+        let took = self.go()?;
         if !self.called {
             // Its threads are there by now. The first of them is woken faster where the worker sleeps.
             self.called = true;
             self.move_to(self.here)?;
         }
-        Ok((in_us(took) - self.rest_us).max(LEAST_US))
+        Ok(took.as_nanos() as f64 / 1e3)
     }
 
     fn conclude(&mut self) -> Result<(), Fault> {
@@ -183,11 +167,6 @@ fn sizes(case: &Case) -> Vec<c_longlong> {
     case.args.iter().filter_map(size).collect()
 }
 
-fn in_us(time: Duration) -> f64 {
-    time.as_nanos() as f64 / 1e3
-}
-
 fn refused(error: Errno) -> Fault {
     Fault::Machine(format!("the system refused what a worker does with its kernel's process: {error}"))
 }
-

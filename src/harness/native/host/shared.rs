@@ -19,8 +19,6 @@ const HEAD: usize = 3;
 /// What the kernel's process does when it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Nothing: what this takes is what every order takes besides.
-    Rest,
     /// Loads the kernel.
     Load,
     /// Maps the buffers of the next case.
@@ -30,7 +28,7 @@ pub(super) enum Order {
 }
 
 impl Order {
-    const ALL: [Self; 4] = [Self::Rest, Self::Load, Self::Map, Self::Call];
+    const ALL: [Self; 3] = [Self::Load, Self::Map, Self::Call];
 }
 
 /// The page of orders.
@@ -118,7 +116,7 @@ mod tests {
     fn what_one_side_writes_the_other_reads() {
         let file = memory(PAGE).unwrap();
         let (near, far) = (Orders::of(&file).unwrap(), Orders::of(&file).unwrap());
-        assert_eq!(far.order(), Some(Order::Rest));
+        assert_eq!(far.order(), Some(Order::Load), "the first");
         near.give_map(&[8192, 40960], &[-3, c_longlong::MAX]).unwrap();
         assert_eq!(far.order(), Some(Order::Map));
         assert_eq!(far.arguments(), Some((vec![8192, 40960], vec![-3, c_longlong::MAX])));

@@ -78,6 +78,8 @@ pub(super) fn alone() -> Result<[BpfProgram; 2], BackendError> {
     let mut rules = BTreeMap::from([
         (libc::SYS_clone, vec![SeccompRule::new(vec![is_process])?]),
         (libc::SYS_sched_setaffinity, Vec::new()),
+        // A traced process can stop by one thread alone.
+        (libc::SYS_ptrace, Vec::new()),
     ]);
     #[cfg(target_arch = "x86_64")]
     rules.extend([(libc::SYS_fork, Vec::new()), (libc::SYS_vfork, Vec::new())]);

@@ -131,10 +131,6 @@ impl Machine for Host {
         }
         Ok(took.as_nanos() as f64 / 1e3)
     }
-
-    fn conclude(&mut self) -> Result<(), Fault> {
-        Ok(())
-    }
 }
 
 impl Drop for Host {

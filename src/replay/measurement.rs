@@ -153,7 +153,6 @@ mod tests {
             device: Device { name: "cpu (test)".to_owned(), compute_capability: None },
             cases: vec![CaseResult { id: "c".to_owned(), time_us: vec![Micros::new(us).unwrap()], mean_us: None }],
             conditions: None,
-            clocks: None,
         };
         let first = rule.next(&[]);
         let pair = |number| {

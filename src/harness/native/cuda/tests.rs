@@ -64,7 +64,7 @@ fn run(fake: &mut Fake) -> Result<(Vec<f64>, Vec<LaunchFacts>), Fault> {
 fn run_text(fake: &mut Fake, text: &str) -> Result<(Vec<f64>, Vec<LaunchFacts>), Fault> {
     let (spec, reference, launch) = (spec(), reference(), Launch::parse(text).unwrap());
     let mut machine = Accelerator::new(fake, &launch, Some(8))?;
-    let times = Bench::new(&mut machine, &reference, &spec, (0, &spec.cases[0]), 7).run()?;
+    let times = Bench::new(&mut machine, &reference, &spec, (0, &spec.cases[0]), 7)?.run()?;
     Ok((times, machine.facts))
 }
 
@@ -200,6 +200,6 @@ fn a_call_without_a_case_is_the_machines_fault() {
     let mut fake = Fake::new(Box::new(doubled));
     let launch = Launch::parse(TEXT).unwrap();
     let mut machine = Accelerator::new(&mut fake, &launch, None).unwrap();
-    assert!(matches!(machine.call(&mut [], &[]), Err(Fault::Machine(_))));
+    assert!(matches!(machine.call(&mut []), Err(Fault::Machine(_))));
     assert!(machine.conclude().is_ok() && machine.facts.is_empty());
 }

@@ -41,11 +41,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn open(settings: Settings) -> Result<Self, OpenAiError> {
-        let http = reqwest::Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
-        let http = if is_here(&settings.base_url) { http.no_proxy() } else { http };
-        let http = http.build().map_err(|error| {
-            OpenAiError::Unreachable(format!("no HTTP client can be made on this machine: {}", chain(&error)))
-        })?;
+        let http = client(&settings.base_url)?;
         let config = OpenAIConfig::new().with_api_base(&settings.base_url).with_api_key(settings.key.expose());
         let transport =
             Transport { http: http.clone(), api: settings.api, key: settings.key.clone(), stall: settings.stall };
@@ -141,6 +137,25 @@ impl Endpoint {
         self.ruled_out = Some(format!("{}: {message}", self.name()));
         false
     }
+}
+
+/// Returns a client that trusts the CAs that this machine does; where it has none, plain HTTP needs none.
+fn client(base_url: &str) -> Result<reqwest::Client, OpenAiError> {
+    let builder = || {
+        let http = reqwest::Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
+        if is_here(base_url) { http.no_proxy() } else { http }
+    };
+    let without_roots = |error| match base_url.starts_with("https:") {
+        true => Err(error),
+        false => builder().tls_certs_only([]).build(),
+    };
+    builder().build().or_else(without_roots).map_err(|error| {
+        let said = chain(&error);
+        OpenAiError::Unreachable(format!(
+            "no HTTP client for {base_url} can be made on this machine: {said}; install the system's CA certificates \
+             (`ca-certificates`), or name a file with such in PEM in the environment variable SSL_CERT_FILE"
+        ))
+    })
 }
 
 /// Estimates the tokens of so many bytes, where nobody counts them: four bytes each, which errs towards more for code.

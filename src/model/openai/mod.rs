@@ -15,6 +15,7 @@ mod reply;
 mod responses;
 mod settings;
 mod surroundings;
+mod tls;
 mod transport;
 mod trouble;
 

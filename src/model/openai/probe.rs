@@ -69,8 +69,13 @@ async fn probe_one(settings: &Settings, tools: &[Value], patience: Patience) -> 
         }
     }
     match last {
-        Some(Trouble::Fault { kind: FaultKind::Unreachable, message, .. }) => Err(OpenAiError::Unreachable(format!(
-            "{at} is out of reach: {message}; check `base_url`, the network, and whether the server runs"
+        Some(Trouble::Fault { kind: FaultKind::Unreachable, message, .. }) => {
+            Err(OpenAiError::Unreachable(format!("{at} is out of reach: {message}")))
+        }
+        // So a port for TLS takes leave of plain HTTP, and a tunnel that leads nowhere of everything.
+        Some(Trouble::Fault { kind: FaultKind::CutOff, message, .. }) => Err(OpenAiError::Unreachable(format!(
+            "{at} broke off each answer: {message}; check whether `base_url` must begin with https:// or http://, and \
+             what stands between here and the server"
         ))),
         Some(Trouble::Fault { kind: FaultKind::Garbled, message, .. }) => Err(OpenAiError::Settings(format!(
             "{at}: {message}; check `base_url`, which usually ends in /v1, and `api`"

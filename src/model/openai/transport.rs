@@ -17,6 +17,7 @@ use super::body::{Body, More};
 use super::key::Key;
 use super::reply::Reply;
 use super::settings::Api;
+use super::tls;
 use super::trouble::Trouble;
 use crate::protocol::FaultKind;
 
@@ -24,6 +25,8 @@ use crate::protocol::FaultKind;
 const MOST_REFUSAL: usize = 16 * 1024;
 /// How long to wait for a whole answer's count of tokens and its end.
 const AFTERWARDS: Duration = Duration::from_secs(5);
+/// What to do where no connection can be made.
+const OUT_OF_REACH: &str = "check `base_url` (https or http, host, port), the network, and whether the server runs";
 
 /// Sends a request once, and reads its answer. The response that the library gets is the answer in the program's words.
 #[derive(Clone)]
@@ -69,7 +72,8 @@ impl Transport {
                 // The answer is there: how its connection ends does not matter.
                 Err(_) | Ok(Err(_)) if body.is_whole() => break,
                 Err(_) => return Err(self.stalled()),
-                Ok(Err(error)) => return Err(broken(&error)),
+                // Small servers close without a farewell of TLS: an answer in one piece may be whole nonetheless.
+                Ok(Err(error)) => return body.end().map_err(|_| broken(&error)),
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(piece))) => {
                     if body.push(&piece)? == More::Enough {
@@ -111,7 +115,9 @@ impl Transport {
 
 fn broken(error: &reqwest::Error) -> Trouble {
     let kind = if error.is_connect() { FaultKind::Unreachable } else { FaultKind::CutOff };
-    Trouble::fault(kind, chain(error))
+    let remedy = tls::remedy(error).or(error.is_connect().then_some(OUT_OF_REACH));
+    let said = chain(error);
+    Trouble::fault(kind, remedy.map_or(said.clone(), |remedy| format!("{said}; {remedy}")))
 }
 
 /// Reads how long the endpoint asks to wait, in milliseconds: `retry-after-ms`, or `Retry-After` in seconds or as a date.

@@ -93,6 +93,7 @@ impl Trouble {
             400 | 422 | 500 if has(&TOO_LONG) => fault(FaultKind::TooLong),
             400 | 405 | 406 | 415 | 422 | 501 if speaks_of_streams(&low) => Self::refused(Refused::Stream, &said),
             300..400 | 404 => Self::refused(Refused::Address, &said),
+            400 if has(&WANTS_TLS) => Self::refused(Refused::Address, &said),
             400 | 422 if has(&UNKNOWN_MODEL) => Self::refused(Refused::Address, &said),
             408 | 409 | 425 | 500.. => fault(FaultKind::Server),
             _ => Self::refused(Refused::Request, &said),
@@ -117,6 +118,8 @@ impl Trouble {
 
 const TOO_LONG: [&str; 6] =
     ["context length", "context_length", "context size", "context_size", "context window", "maximum context"];
+/// What web servers say to plain HTTP at a port for TLS.
+const WANTS_TLS: [&str; 2] = ["to an https server", "to https port"];
 const UNKNOWN_MODEL: [&str; 4] = ["model_not_found", "model not found", "unknown model", "not a valid model"];
 
 /// Tells whether a refusal is about streaming; an "upstream" is not.
@@ -172,6 +175,8 @@ mod tests {
             (400, r#"{"error":{"code":"context_length_exceeded"}}"#, "TooLong"),
             (400, "the request exceeds the available context size", "TooLong"),
             (400, r#"{"error":{"message":"unknown model x"}}"#, "Address"),
+            (400, "Client sent an HTTP request to an HTTPS server.", "Address"),
+            (400, "<h1>400</h1>The plain HTTP request was sent to HTTPS port", "Address"),
             (400, "stream is not supported with tools", "Stream"),
             (422, "extra inputs: stream_options", "Stream"),
             (400, "upstream says no", "Request"),

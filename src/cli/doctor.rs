@@ -5,6 +5,7 @@ use std::io::Write;
 use super::args::{DoctorArgs, ViewArgs};
 use super::error::CliError;
 use super::exit::Exit;
+use super::logging;
 use super::run;
 use super::world::{here, runtime};
 use crate::doctor::examine;
@@ -13,6 +14,7 @@ use crate::session::Session;
 pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CliError> {
     let (mut mission, mut refused) = (None, None);
     if let Some(file) = &args.mission {
+        logging::begin();
         let mut options = run::options(args.choices, ViewArgs { json: false, quiet: true })?;
         options.vars = args.vars.into_iter().collect();
         let (found, opened) = Session::rehearse(&here()?, file, options)?;

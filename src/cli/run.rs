@@ -14,6 +14,7 @@ use crate::report::{Human, Json, Meter, Observer, Quiet};
 use crate::session::{Options, Session, StopFlag, recording_path, run_folder};
 
 pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
+    logging::begin();
     let mut options = options(args.choices, args.view)?;
     options.vars = args.vars.into_iter().collect();
     options.run_id = args.run_id;
@@ -23,6 +24,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
 }
 
 pub(super) fn resume(args: ResumeArgs) -> Result<Exit, CliError> {
+    logging::begin();
     let folder = run_folder(&here()?, args.run.run.as_deref())?;
     let options = options(args.choices, args.view)?;
     let stop = options.stop.clone();
@@ -65,7 +67,7 @@ fn observer(view: ViewArgs, folder: &Path) -> Box<dyn Observer> {
 /// Drives the session to its end. The first signal asks it to stop after the step under way; the second ends it at once, and
 /// the run stays resumable.
 fn drive(mut session: Session, stop: StopFlag) -> Result<Exit, CliError> {
-    logging::begin(Some(session.folder()));
+    logging::keep_in(session.folder());
     let runtime = runtime()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;

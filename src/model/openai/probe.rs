@@ -22,18 +22,23 @@ const LONGEST: Duration = Duration::from_secs(60);
 impl OpenAi {
     /// Asks every model of `settings` for one word, with the tools and the settings of the run, and blocks until all have
     /// answered. `patience` decides the waits between tries. What may pass while a run waits for it, such as an endpoint that is
-    /// there and busy, is no error.
+    /// there and busy, is no error; a fallback that is out of reach is a warning.
     ///
     /// # Errors
     /// What will not pass: a refused key, an unknown model, a wrong address, a form of request that the endpoint does not take, an
-    /// endpoint that is out of reach.
+    /// endpoint of the first model that is out of reach.
     pub fn probe(settings: &Settings, tools: &[Value], patience: Patience) -> Result<(), OpenAiError> {
         let on_this_machine =
             |error: std::io::Error| OpenAiError::Unreachable(format!("no network on this machine: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(on_this_machine)?;
         runtime.block_on(async {
-            for model in settings.all() {
-                probe_one(model, tools, patience).await?;
+            probe_one(settings, tools, patience).await?;
+            for fallback in settings.all().skip(1) {
+                match probe_one(fallback, tools, patience).await {
+                    // It is for when the first does not answer, and may be back by then.
+                    Err(OpenAiError::Unreachable(message)) => tracing::warn!("fallback: {message}"),
+                    asked => asked?,
+                }
             }
             Ok(())
         })

@@ -19,12 +19,15 @@ const ITERATIONS: u32 = 500;
 const COMPARED: u32 = 300;
 
 fn main() -> Result<(), Failed> {
-    let night = play(ITERATIONS, mixed, true, Ledgered::new(Limits::for_context(None)), |_| {})?;
+    let night = play(ITERATIONS, mixed, 1, Ledgered::new(Limits::for_context(None)), |_| {})?;
     let tally = &night.tally;
     sizes(tally);
     prefix("with artifacts read", tally);
-    prefix("without", &play(ITERATIONS, mixed, false, Ledgered::new(Limits::for_context(None)), |_| {})?.tally);
-    let whole = play(COMPARED, mixed, true, append_only(), |_| {})?;
+    prefix("without", &play(ITERATIONS, mixed, 0, Ledgered::new(Limits::for_context(None)), |_| {})?.tally);
+    for pages in 1..=3 {
+        paged(pages)?;
+    }
+    let whole = play(COMPARED, mixed, 1, append_only(), |_| {})?;
     let (ours, theirs) = (tally.sum(COMPARED), whole.tally.sum(COMPARED));
     println!(
         "\nsum over {COMPARED} iterations: {ours} tokens, append-only {theirs}: {:.1} times as many",
@@ -67,6 +70,30 @@ fn prefix(name: &str, tally: &Tally) {
     );
 }
 
+/// Reads each artifact in so many turns: what smaller answers of `read-file` cost, and what they do for the prefix.
+fn paged(pages: u32) -> Result<(), Failed> {
+    let night = play(COMPARED, mixed, pages, Ledgered::new(Limits::for_context(None)), |_| {})?;
+    let rows = &night.tally.rows;
+    let steps = rows.iter().skip(1).filter(|row| row.extends);
+    let below = steps.clone().filter(|row| row.share() < 0.9).map(|row| row.tokens - row.known);
+    let all: u64 = rows.iter().map(|row| row.tokens).sum();
+    let known: u64 = rows.iter().map(|row| row.known).sum();
+    println!(
+        "\nartifacts read in {pages} turns each: {} of {} requests below 90 %, minimum {:.1} %; what is new in them is {} to {} tokens",
+        below.clone().count(),
+        steps.count(),
+        night.tally.shares().first().copied().unwrap_or(f64::NAN) * 100.0,
+        below.clone().min().unwrap_or(0),
+        below.max().unwrap_or(0)
+    );
+    println!(
+        "over {COMPARED} iterations: {} round trips, {all} tokens, {} of them new",
+        night.round_trips,
+        all - known
+    );
+    Ok(())
+}
+
 fn round_trips() -> Result<(), Failed> {
     println!();
     one_kind("every change is kept", |_| Fate::Kept)?;
@@ -77,7 +104,7 @@ fn round_trips() -> Result<(), Failed> {
 
 fn one_kind(name: &str, fate: fn(u32) -> Fate) -> Result<(), Failed> {
     let iterations = 24;
-    let night = play(iterations, fate, false, Ledgered::new(Limits::for_context(None)), |_| {})?;
+    let night = play(iterations, fate, 0, Ledgered::new(Limits::for_context(None)), |_| {})?;
     // The turn behind the last iteration's measurements only closes it.
     let round_trips = f64::from(night.round_trips - 1) / f64::from(iterations);
     println!("round trips an iteration where {name}: {round_trips:.2}");

@@ -40,11 +40,11 @@ pub fn append_only() -> Ledgered {
     Ledgered::new(Limits { request: endless, live_iterations: usize::MAX / 2, live: endless, ..limits })
 }
 
-/// Plays so many iterations. `check` sees every request.
+/// Plays so many iterations. The artifact of a test that failed is read in `pages` turns. `check` sees every request.
 pub fn play<C: Context + 'static>(
     iterations: u32,
     fate: fn(u32) -> Fate,
-    reads: bool,
+    pages: u32,
     context: C,
     check: fn(&[Message]),
 ) -> Result<Played, Failed> {
@@ -57,7 +57,7 @@ pub fn play<C: Context + 'static>(
         }))
     };
     let stage = Stage::new(&memory_folder())?;
-    let model = Talker { fate, reads, context, requests };
+    let model = Talker { fate, pages, read: 0, context, requests };
     let observer = Quiet::new(std::io::sink(), PathBuf::new());
     let runner = Canned::new(fate, Rc::default());
     let mut session = stage.session_with(iterations, runner, Box::new(model), Box::new(observer))?;

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use super::canned::{Fate, MARK};
 
+/// About so many lines has the artifact of a failed test.
+const ARTIFACT_LINES: u32 = 96;
+
 /// Takes every request in, with the iteration that it is made in.
 pub type Requests = Rc<RefCell<dyn FnMut(u32, &[Message])>>;
 
@@ -17,8 +20,10 @@ pub type Requests = Rc<RefCell<dyn FnMut(u32, &[Message])>>;
 pub struct Talker<C> {
     /// What becomes of each iteration's change: the runner has it come true.
     pub fate: fn(u32) -> Fate,
-    /// Whether it reads the artifacts of tests that failed, in turns of their own.
-    pub reads: bool,
+    /// In how many turns of their own it reads the artifact of a test that failed.
+    pub pages: u32,
+    /// So many of them are behind it.
+    pub read: u32,
     /// What it is shown.
     pub context: C,
     /// Who looks at its requests.
@@ -26,7 +31,7 @@ pub struct Talker<C> {
 }
 
 impl<C: Context> Talker<C> {
-    fn calls(&self, view: &View<'_>) -> Result<Vec<(&'static str, Value)>, ModelError> {
+    fn calls(&mut self, view: &View<'_>) -> Result<Vec<(&'static str, Value)>, ModelError> {
         let state = view.state;
         let (now, next) = (state.iteration.0, state.iteration.0 + 1);
         let fate = (self.fate)(now);
@@ -36,11 +41,15 @@ impl<C: Context> Talker<C> {
         let change = |iteration: u32, kernel: &str| {
             [("edit-kernel", edit(iteration, kernel)), ("test-run", json!({"profile": "smoke"}))]
         };
-        let unread = !view.results.iter().any(|result| result.tool == "read-file");
+        let read = std::mem::take(&mut self.read);
         Ok(match state.phase {
             Phase::Idle => change(now, &incumbent).into(),
-            Phase::Tested if fate == Fate::Wrong && self.reads && unread => {
-                vec![("read-file", json!({"path": state.awaiting_analysis().map(|(_, found)| &found.artifact.path)}))]
+            Phase::Tested if fate == Fate::Wrong && read < self.pages => {
+                self.read = read + 1;
+                let lines = ARTIFACT_LINES.div_ceil(self.pages);
+                let last = (self.read < self.pages).then_some(lines * self.read);
+                let path = state.awaiting_analysis().map(|(_, found)| &found.artifact.path);
+                vec![("read-file", json!({"path": path, "first": 1 + lines * read, "last": last}))]
             }
             Phase::Tested if matches!(fate, Fate::Wrong | Fate::GivenUp) => {
                 [vec![analysis(false)], change(next, &incumbent).into()].concat()

@@ -19,7 +19,7 @@ fn usual() -> Ledgered {
 
 fn long_night() -> &'static Tally {
     static NIGHT: LazyLock<Tally> = LazyLock::new(|| {
-        let night = play(500, mixed, true, usual(), well_formed).unwrap();
+        let night = play(500, mixed, 1, usual(), well_formed).unwrap();
         assert_eq!(night.mistakes, 0, "the model knows the rules");
         night.tally
     });
@@ -38,7 +38,7 @@ fn a_request_at_iteration_500_is_hardly_longer_than_at_iteration_20() {
 
 #[test]
 fn a_request_between_compactions_is_nearly_all_prefix() {
-    let steps = play(150, mixed, false, usual(), well_formed).unwrap().tally.shares();
+    let steps = play(150, mixed, 0, usual(), well_formed).unwrap().tally.shares();
     assert!(steps[0] >= 0.9, "{}", steps[0]);
     // A file that was read is new, and as long as it is; over the night that hardly counts.
     let shares = long_night().shares();
@@ -49,14 +49,14 @@ fn a_request_between_compactions_is_nearly_all_prefix() {
 
 #[test]
 fn three_hundred_iterations_cost_a_tenth_of_an_append_only_transcript() {
-    let whole = play(300, mixed, true, append_only(), |_| {}).unwrap().tally;
+    let whole = play(300, mixed, 1, append_only(), |_| {}).unwrap().tally;
     let (ours, theirs) = (long_night().sum(300), whole.sum(300));
     assert!(ours * 10 <= theirs, "{ours} {theirs}");
 }
 
 #[test]
 fn a_model_that_batches_as_it_is_taught_needs_three_round_trips_for_a_kept_iteration() {
-    let night = play(20, all_kept, false, usual(), well_formed).unwrap();
+    let night = play(20, all_kept, 0, usual(), well_formed).unwrap();
     // The analysis of the last final benchmark is the one turn more.
     assert_eq!((night.round_trips, night.mistakes), (3 * 20 + 1, 0));
 }

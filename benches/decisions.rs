@@ -3,11 +3,14 @@
 //! `cargo bench --bench decisions -- record FILE [MINUTES]` measures a small C kernel in real processes: pairs of blocks of
 //! one text, alone and beside a busy process, and pairs of a text that is really faster. Without arguments the recorded
 //! blocks among the tests' fixtures are evaluated; `evaluate FILE` takes others. `useless [ITERATIONS]` runs a whole night
-//! with a model whose changes change nothing.
+//! with a model whose changes change nothing. `handover [MINUTES]` compares a kernel in a process of its own, as it is measured,
+//! with one that its own process times.
 #![expect(clippy::print_stdout, reason = "a bench prints what it found")]
 
 #[path = "decisions/evaluate.rs"]
 mod evaluate;
+#[path = "decisions/handover.rs"]
+mod handover;
 #[path = "decisions/record.rs"]
 mod record;
 #[path = "decisions/samples.rs"]
@@ -31,9 +34,11 @@ fn main() -> Result<(), Failed> {
         ["record", file] => record::record(Path::new(file), 8.0),
         ["record", file, minutes] => record::record(Path::new(file), minutes.parse()?),
         ["evaluate", file] => evaluate::evaluate(Path::new(file)),
+        ["handover"] => handover::compare(2.0),
+        ["handover", minutes] => handover::compare(minutes.parse()?),
         ["useless"] => useless::night(100),
         ["useless", iterations] => useless::night(iterations.parse()?),
         [] => evaluate::evaluate(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decisions/blocks.txt")),
-        _ => Err("usage: record FILE [MINUTES] | evaluate FILE | useless [ITERATIONS]".into()),
+        _ => Err("usage: record FILE [MINUTES] | evaluate FILE | useless [ITERATIONS] | handover [MINUTES]".into()),
     }
 }

@@ -13,34 +13,36 @@ use afterhours::runner::{Local, Runner as _};
 use super::{Failed, samples};
 
 /// Pairs of one job.
-const PAIRS: u32 = 20;
+pub(super) const PAIRS: u32 = 20;
 /// Timed calls of a block: those of the candidate profile.
-const CALLS: u32 = 60;
+pub(super) const CALLS: u32 = 60;
 
 /// What is measured: the name, which share of the time it gets, by how much text `B` wastes less than `A`, in percent of
 /// the work, and whether another process keeps a core busy.
 const PARTS: [(&str, f64, u32, bool); 4] =
     [("quiet", 0.55, 3, false), ("busy", 0.25, 3, true), ("faster3", 0.1, 0, false), ("faster3-busy", 0.1, 0, true)];
 
+/// Returns the folder of the kernel.
+pub(super) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/decisions/kernel")
+}
+
 /// Records pairs of blocks into `path` for so many minutes, and every call's time beside it.
 pub(super) fn record(path: &Path, minutes: f64) -> Result<(), Failed> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/decisions/kernel");
-    let harness = harness::open(&folder.join("harness.toml"))?;
-    let text = fs::read_to_string(folder.join("kernel.c"))?;
-    let mut bench = Bench {
-        harness,
-        runner: Local::new(PathBuf::from(env!("CARGO_BIN_EXE_agent")), tempfile::tempdir()?.keep()),
-        calls: File::create(path.with_extension("calls"))?,
-        text: text.clone(),
-    };
+    let bench = Bench::open()?;
+    let mut calls = File::create(path.with_extension("calls"))?;
     println!("load at the start: {}", load()?);
     for (name, share, redo, busy) in PARTS {
         let neighbour = busy.then(Neighbour::start).transpose()?;
-        let other = text.replace("#define REDO 3", &format!("#define REDO {redo}"));
+        let other = bench.text.replace("#define REDO 3", &format!("#define REDO {redo}"));
         let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0 * share);
         let mut pairs = 0;
         while Instant::now() < until {
-            bench.job(name, &other)?;
+            for (place, role, times) in bench.job(&other)? {
+                let role = if role == Role::Candidate { 'C' } else { 'I' };
+                let times: Vec<_> = times.iter().map(|us| format!("{us:.2}")).collect();
+                writeln!(calls, "{name} {place} {role} {}", times.join(" "))?;
+            }
             pairs += PAIRS;
         }
         drop(neighbour);
@@ -50,19 +52,29 @@ pub(super) fn record(path: &Path, minutes: f64) -> Result<(), Failed> {
     Ok(())
 }
 
-fn load() -> Result<String, Failed> {
+pub(super) fn load() -> Result<String, Failed> {
     Ok(fs::read_to_string("/proc/loadavg")?.split(' ').take(3).collect::<Vec<_>>().join(" "))
 }
 
-struct Bench {
+/// Where the blocks are measured.
+pub(super) struct Bench {
     harness: Box<dyn Harness>,
     runner: Local,
-    calls: File,
     text: String,
 }
 
 impl Bench {
-    fn job(&mut self, name: &str, other: &str) -> Result<(), Failed> {
+    pub(super) fn open() -> Result<Self, Failed> {
+        let folder = folder();
+        Ok(Self {
+            harness: harness::open(&folder.join("harness.toml"))?,
+            runner: Local::new(PathBuf::from(env!("CARGO_BIN_EXE_agent")), tempfile::tempdir()?.keep()),
+            text: fs::read_to_string(folder.join("kernel.c"))?,
+        })
+    }
+
+    /// Measures pairs of blocks of the text and of `other`, and returns each block's place, its role and its calls.
+    pub(super) fn job(&self, other: &str) -> Result<Vec<(usize, Role, Vec<f64>)>, Failed> {
         let effort = Effort {
             repeats: CALLS,
             stage_repeats: vec![CALLS],
@@ -81,15 +93,19 @@ impl Bench {
         })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let output = runtime.block_on(self.runner.run(&job, &mut |_| {}))?;
+        let mut blocks = Vec::new();
         for ran in &output.ran {
             let Some(block) = self.harness.read(ran).map_err(|failure| format!("{failure:?}"))? else { continue };
             let Part::Block(place) = ran.part else { continue };
-            let role = if ran.role == Role::Candidate { 'C' } else { 'I' };
-            let times: Vec<_> =
-                block.cases.iter().flat_map(|case| &case.time_us).map(|us| format!("{:.2}", us.get())).collect();
-            writeln!(self.calls, "{name} {place} {role} {}", times.join(" "))?;
+            let times = block.cases.iter().flat_map(|case| &case.time_us).map(|us| us.get()).collect();
+            blocks.push((place, ran.role, times));
         }
-        Ok(())
+        Ok(blocks)
+    }
+
+    /// The same with equal texts; the calls alone.
+    pub(super) fn equal(&self) -> Result<Vec<Vec<f64>>, Failed> {
+        Ok(self.job(&self.text)?.into_iter().map(|(_, _, times)| times).collect())
     }
 }
 

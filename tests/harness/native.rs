@@ -238,6 +238,56 @@ void scale(const float *x, float *y, int n) {
     assert!(message.contains("with exit code 3"), "{message}");
 }
 
+/// What a kernel has of the other process's is tried from the inside: the exit code says which of it could be reached.
+#[test]
+fn a_kernel_reaches_neither_the_worker_nor_its_memory_nor_other_processors_nor_a_process_of_its_own() {
+    let text = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+void scale(const float *x, float *y, int n) {
+    pid_t worker = getppid();
+    char path[64], byte;
+    struct iovec one = {&byte, 1}, other = {path, 1};
+    cpu_set_t all;
+    CPU_ZERO(&all);
+    CPU_SET(0, &all);
+    snprintf(path, sizeof path, "/proc/%d/mem", worker);
+    if (worker < 2) exit(1);
+    if (kill(worker, 0) == 0 || kill(worker, SIGSTOP) == 0) exit(2);
+    if (open(path, O_RDONLY) >= 0) exit(3);
+    if (process_vm_readv(worker, &one, 1, &other, 1, 0) == 1) exit(4);
+    if (ptrace(PTRACE_SEIZE, worker, 0, 0) == 0 || ptrace(PTRACE_TRACEME, 0, 0, 0) == 0) exit(5);
+    if (fork() >= 0 || vfork() >= 0) exit(6);
+    if (sched_setaffinity(0, sizeof all, &all) == 0) exit(7);
+    if (read(0, &byte, 1) != 0) exit(8);
+    if (ftruncate(3, 0) == 0) exit(9);
+    for (int i = 0; i < n; i++) y[i] = 2 * x[i];
+}"#;
+    let names = ["getppid", "snprintf", "kill", "open", "process_vm_readv", "ptrace", "fork", "vfork"];
+    let names = names.iter().chain(&["sched_setaffinity", "read", "ftruncate", "exit"]);
+    let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
+    let imports = format!("imports = [{}]", names.join(", "));
+    let toml = TOML.replace("imports = [\"exit\", \"fclose\", \"fopen\", \"fputs\", \"fwrite\", \"getenv\"]", &imports);
+    assert!(toml.contains("ptrace"));
+    measure(Problem::new(&toml, REFERENCE).open().as_ref(), text, None, &effort()).unwrap();
+}
+
+#[test]
+fn a_kernel_may_have_threads_and_all_of_them_stop_with_it() {
+    let toml = TOML.replace("flags = [\"-O1\"]", "flags = [\"-O1\", \"-fopenmp\"]");
+    let parallel = "void scale(const float *x, float *y, int n) {\n#pragma omp parallel for num_threads(3)\n  for (int i = 0; i < n; i++) y[i] = 2 * x[i];\n}";
+    let blocks = measure(Problem::new(&toml, REFERENCE).open().as_ref(), parallel, Some(RIGHT), &effort()).unwrap();
+    assert_eq!(blocks.len(), 4);
+}
+
 #[test]
 fn a_kernel_that_does_not_end_is_a_time_out() {
     let effort = Effort { timeout_seconds: 2, ..effort() };

@@ -71,7 +71,7 @@ fn what_is_missing_is_named_with_a_remedy() {
     assert_eq!(ended.status.code(), Some(3), "{ended:?}");
     let found = findings(&ended);
     assert!(found["mission"][0].as_str().unwrap().contains("it needs C compiler: there is no cc in PATH"), "{found:#}");
-    for name in ["C compiler", "Python", "Slurm", "Modal", "OPENAI_API_KEY"] {
+    for name in ["C compiler", "Python", "nvcc", "Slurm", "Modal", "OPENAI_API_KEY"] {
         let check = check(&found, name);
         assert!(check["state"] == "missing" && check["remedy"].is_string(), "{check:#}");
     }

@@ -72,9 +72,12 @@ fn measure(args: &MeasureArgs, mode: Mode, incumbent: Option<&Path>) -> Result<E
     let harness_file = harness_file(&workspace, args.harness.as_deref(), &candidate)?;
     let harness = harness::open(&harness_file).map_err(SessionError::from)?;
     harness.supports(workspace.kernel_path(), &gpu).map_err(SessionError::from)?;
+    if args.runner == RunnerChoice::Local {
+        harness.equipped().map_err(SessionError::from)?;
+    }
     let harness_name = harness.name().to_owned();
     let kernel = workspace.kernel_path();
-    let gate = Gate::new(own_path()?, kernel, &gpu, incumbent.clone());
+    let gate = Gate::new(own_path()?, kernel, &gpu, incumbent.clone()).beside(harness.builds());
     let bench = Bench {
         harness,
         runner: runner(args.runner)?,

@@ -18,6 +18,7 @@ const OF_MODAL: &str = "modal";
 const C_COMPILER: &str = "C compiler";
 const PYTHON: &str = "Python";
 const NVRTC: &str = "NVRTC";
+const NVCC: &str = "nvcc";
 const SLURM: &str = "Slurm";
 const MODAL: &str = "Modal";
 
@@ -50,6 +51,12 @@ pub async fn examine(mission: Option<&Mission>) -> Findings {
         nvrtc().map(|found| found.library.display().to_string()).ok_or_else(|| "no libnvrtc was found".to_owned()),
         "pip install nvidia-cuda-nvrtc, or install the CUDA toolkit: CUDA kernels are compiled with it",
     ));
+    checks.push(Check::of(
+        Area::Gpu,
+        NVCC,
+        nvcc().await,
+        "install the CUDA toolkit, or add the folder of its nvcc to PATH: GPU MODE tasks in CUDA are built with it",
+    ));
     checks.push(Check::of(Area::Runner, SLURM, slurm().await, "run where `salloc` and `scontrol` reach a cluster"));
     checks.push(Check::of(
         Area::Runner,
@@ -73,13 +80,15 @@ fn lacks(mission: &Mission, checks: &[Check], devices: &Result<Vec<Device>, Stri
     let extension = mission.harness.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let gpu = &mission.terms.gpu;
     let needed = match (mission.runner, extension) {
-        (RunnerChoice::Slurm, _) => SLURM,
-        (RunnerChoice::Modal, _) => MODAL,
-        (RunnerChoice::Local, "toml") if gpu.is_cpu() => C_COMPILER,
-        (RunnerChoice::Local, "toml") => NVRTC,
-        (RunnerChoice::Local, _) => PYTHON,
+        (RunnerChoice::Slurm, _) => Some(SLURM),
+        (RunnerChoice::Modal, _) => Some(MODAL),
+        (RunnerChoice::Local, "toml") if gpu.is_cpu() => Some(C_COMPILER),
+        (RunnerChoice::Local, "toml") => Some(NVRTC),
+        // Its task says which, and says so where it is opened.
+        (RunnerChoice::Local, "yml" | "yaml") => None,
+        (RunnerChoice::Local, _) => Some(PYTHON),
     };
-    let missing = checks.iter().filter(|check| check.name == needed && check.state == State::Missing);
+    let missing = checks.iter().filter(|check| Some(check.name) == needed && check.state == State::Missing);
     let missing = missing.map(|check| format!("it needs {}: {}", check.name, check.detail));
     missing.chain(gpu::lacks(gpu, devices).filter(|_| is_local)).collect()
 }
@@ -116,6 +125,12 @@ fn has(packages: &Result<Vec<(String, String)>, String>, package: &str) -> Resul
     let packages = packages.as_ref().map_err(Clone::clone)?;
     let found = packages.iter().find(|(name, _)| name == package);
     found.map(|(_, version)| version.clone()).ok_or_else(|| format!("python3 has no package {package}"))
+}
+
+async fn nvcc() -> Result<String, String> {
+    let text = ask("nvcc", &["--version"]).await?;
+    let release = text.lines().find(|line| line.contains("release")).or_else(|| text.lines().next());
+    Ok(release.unwrap_or_default().trim().to_owned())
 }
 
 async fn slurm() -> Result<String, String> {

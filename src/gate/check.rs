@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::log::{excerpt, resources};
-use super::{arch, nvrtc};
+use super::nvrtc;
+use crate::harness::arch;
 use crate::harness::nvrtc::Nvrtc;
 use crate::harness::{self, Exec, Exit, Job, Program, Ran, Role, Stage};
 use crate::protocol::Gpu;
@@ -54,7 +55,7 @@ pub struct Gate {
 enum Compiler {
     /// For a processor, whose harness compiles by itself, and for names that tell no language.
     None,
-    /// It is missing, for this reason.
+    /// None here can look, for this reason.
     Missing(String),
     Python,
     Nvrtc {
@@ -68,6 +69,15 @@ impl Gate {
     /// through `agent`, the agent binary.
     pub fn new(agent: PathBuf, kernel: &Path, gpu: &Gpu, reference: Option<Vec<u8>>) -> Self {
         Self { compiler: Compiler::of(kernel, gpu), agent, reference, fits: OnceCell::new() }
+    }
+
+    /// Returns the gate beside a harness whose own build alone can judge a text, for this reason: it then says so, and no more.
+    #[must_use]
+    pub fn beside(self, builds: Option<&str>) -> Self {
+        match builds {
+            Some(reason) => Self { compiler: Compiler::Missing(reason.to_owned()), ..self },
+            None => self,
+        }
     }
 
     /// Has the compiler look at `text`.

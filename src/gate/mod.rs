@@ -1,6 +1,5 @@
 //! The compile gate: a text that cannot be compiled costs milliseconds on this machine, and no device is occupied for it.
 
-mod arch;
 mod nvrtc;
 mod log;
 mod check;

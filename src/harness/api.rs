@@ -92,9 +92,19 @@ pub trait Harness: Send + Sync {
         Ranking::default()
     }
 
+    /// Returns why the job's own compiler alone can judge a text; nothing where any compiler of its language can.
+    fn builds(&self) -> Option<&str> {
+        None
+    }
+
     /// Tells whether this harness can measure a kernel in the file `kernel` on `gpu`; an error says why not and what would
     /// help.
     fn supports(&self, kernel: &Path, gpu: &Gpu) -> Result<(), HarnessError>;
+
+    /// Tells whether this machine has the programs that a job starts; it matters where jobs run here.
+    fn equipped(&self) -> Result<(), HarnessError> {
+        Ok(())
+    }
 
     /// Returns the job that measures `request`: with an incumbent, `effort.pairs` blocks a side, a coin saying for each
     /// pair which of them is first.

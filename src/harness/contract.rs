@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::api::{Failure, Harness, HarnessError, Request};
 use super::job::{BlockResult, Exec, Job, Part, Program, Ran, Role, Stage};
-use super::launch::{Channel, Finding, Launcher, Start};
+use super::launch::{Channel, Finding, Launcher, Origin, Start};
 use super::printed::Said;
 use super::result::{ResultObject, blame, ended_by_itself, no_result, with_stderr};
 use super::{duel, open};
@@ -100,11 +100,12 @@ impl Contract {
         let start = Start {
             gpu: request.gpu,
             files: &self.block_files(request.text(role)),
-            program,
+            program: Origin::Path(program.to_owned()),
             args,
             env,
             channel: Channel::File,
             timeout_seconds: None,
+            makes: None,
         };
         self.launcher.exec(start).map_err(|error| open::bad(&self.path, error.to_string()))
     }

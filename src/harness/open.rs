@@ -1,5 +1,6 @@
 //! Finds the harness behind a file's name.
 
+use std::env;
 use std::fs;
 use std::path::{self, Path};
 
@@ -49,4 +50,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, HarnessError> {
         return Err(bad(path, format!("has {} bytes, more than the {MAX_BYTES} allowed", meta.len())));
     }
     fs::read(path).map_err(|error| bad(path, format!("cannot be read ({error}); check its permissions")))
+}
+
+/// Tells whether a program is found in `PATH`, or by its own path.
+pub(super) fn is_in_path(program: &str) -> bool {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    // Joining an absolute path gives that path itself.
+    env::split_paths(&folders).any(|folder| folder.join(program).is_file())
 }

@@ -91,7 +91,7 @@ pub(super) const TEXTS: &[Wire] = wires! {
     Refuse "assembly" Word ["syscall" "sysenter" "int $0x80" "int 0x80" ".incbin" "svc #0" "svc 0" "ecall"]
     Refuse "clock" Word ["rdtsc" "rdpmc" "%clock" "globaltimer" "nanosleep" "cntvct"]
     Refuse "startup" Word [".init_array" ".preinit_array" ".ctors" ".fini_array"]
-    Refuse "harness" Word ["AFTERHOURS_" "/proc/"]
+    Refuse "harness" Word ["AFTERHOURS_" "POPCORN_" "/proc/"]
     Show "caches" Word ["evict_last" "createpolicy"]
 };
 

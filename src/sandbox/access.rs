@@ -54,8 +54,10 @@ const GPU_DEVICES: &[&str] = &["/proc", "/dev/dri", "/dev/kfd"];
 const PREFIXES: &[&str] = &["VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "CUDA_HOME", "CUDA_PATH", "CUTLASS_PATH"];
 const LISTS: &[&str] = &["LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "PYTHONPATH"];
 
-/// What a toolchain keeps beside its programs. The rest of such a folder may be anybody's: `~/.local` has a `bin`, too.
-const BESIDE_PROGRAMS: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libexec", "include", "pyvenv.cfg"];
+/// What a toolchain keeps beside its programs; the last two are CUDA's. The rest of such a folder may be anybody's: `~/.local`
+/// has a `bin`, too.
+const BESIDE_PROGRAMS: &[&str] =
+    &["bin", "sbin", "lib", "lib32", "lib64", "libexec", "include", "pyvenv.cfg", "nvvm", "targets"];
 
 /// Sockets that a program may open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

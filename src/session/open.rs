@@ -153,6 +153,9 @@ fn parts(
     let (root, gpu) = (workspace.repo_root(), &mission.terms.gpu);
     let harness = harness::open(&root.join(&mission.harness))?;
     harness.supports(workspace.kernel_path(), gpu)?;
+    if mission.runner == RunnerChoice::Local {
+        harness.equipped()?;
+    }
     Ok(Parts {
         agent: Some(options.agent.clone()),
         harness,

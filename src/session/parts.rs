@@ -167,7 +167,7 @@ impl Session {
         let found = Snapshots::new(&folder).get(state.run.baseline)?;
         let (stop, wall_end) = (stop.watching(&folder), WallEnd::default());
         let runner = Box::new(Impatient { runner, stop: stop.clone(), end: wall_end.clone() });
-        let gate = agent.map(|agent| Gate::new(agent, kernel, &terms.gpu, Some(found)));
+        let gate = agent.map(|agent| Gate::new(agent, kernel, &terms.gpu, Some(found)).beside(harness.builds()));
         Ok(Self {
             forbidden: Forbidden::new(&terms.forbidden),
             readable: Readable::new(root, &folder, kernel, &harness.files(), &mission.read),

@@ -1,4 +1,4 @@
-//! The files of a task: where they lie, and where `eval.py` finds them.
+//! The files of a task: where they lie, and where its evaluator finds them.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -50,7 +50,7 @@ pub(super) fn read(node: &Node<'_>, task: &Path) -> Result<Vec<TaskFile>, Harnes
     match files.iter().filter(|file| matches!(file.source, Source::Submission)).count() {
         1 => Ok(files),
         0 => Err(node.bad(format_args!(
-            "none is the kernel; add `{{\"name\": \"submission.py\", \"source\": \"{SUBMISSION}\"}}`"
+            "none is the kernel; add `{{\"name\": \"submission.py\", \"source\": \"{SUBMISSION}\"}}`, or `submission.cu` for `cu`"
         ))),
         _ => Err(node.bad(format_args!("more than one is the kernel; keep one `{SUBMISSION}`"))),
     }
@@ -73,6 +73,11 @@ fn entries<'a>(node: &Node<'a>) -> Result<Vec<(Node<'a>, &'a str, Node<'a>)>, Ha
 /// Reads a source. Tasks share files through `..`, and links: they may lead anywhere in the repository, and not out of it.
 fn load(at: &Node<'_>, task: &Path, root: &Path) -> Result<Source, HarnessError> {
     let source = Path::new(at.text()?);
+    if at.text()?.starts_with('@') && at.text()?.ends_with('@') {
+        return Err(at.bad(format_args!(
+            "{source:?} stands for a file of GPU MODE's own, which does not come with the task; put it beside the task, and name it"
+        )));
+    }
     if source.is_absolute() || source.as_os_str().is_empty() {
         return Err(at.bad(format_args!("{source:?} is no relative path; name it as seen from the task's folder")));
     }

@@ -1,21 +1,25 @@
-//! The harness of a task: which modes of `eval.py` measure a request, and what their reports say.
+//! The harness of a task: which modes of its evaluator measure a request, and what their reports say.
 
 use std::path::{Path, PathBuf};
 
+use super::build::{Build, PROGRAM};
 use super::cases::{self, Case};
-use super::files::Source;
+use super::files::{Source, TaskFile};
+use super::lang::Lang;
 use super::report::{Report, Unsound};
 use super::task::Task;
-use crate::harness::launch::{Channel, Finding, Launcher, Start};
-use crate::harness::open::{self, bad, read};
-use crate::harness::result::{blame, no_result, with_stderr};
+use crate::harness::build_log::excerpt;
+use crate::harness::launch::{Channel, Finding, Launcher, Origin, Start, UNABLE};
+use crate::harness::open::{self, bad, is_in_path, read};
+use crate::harness::result::{blame, clip, no_result, with_stderr};
 use crate::harness::{
-    BlockResult, CaseResult, Exec, Failure, Harness, HarnessError, Job, Part, Ran, Request, Role, Stage, duel,
+    BlockResult, CaseResult, Exec, Exit, Failure, Harness, HarnessError, Job, Part, Ran, Request, Role, Stage, duel,
 };
 use crate::protocol::{ContentHash, Gpu, KernelFailure, Profile};
 use crate::stats::Ranking;
 
-/// The exit codes of `eval.py` beside 0.
+/// The exit codes of an evaluator beside 0.
+const CUDA_FAILED: i32 = 110;
 const CASE_FAILED: i32 = 112;
 const BAD_CASES: i32 = 113;
 const NO_DESCRIPTOR: i32 = 111;
@@ -25,7 +29,10 @@ const TESTS: &str = "afterhours-tests.txt";
 const BENCHMARKS: &str = "afterhours-benchmarks.txt";
 const FIRST: &str = "afterhours-first.txt";
 
-/// One way to start `eval.py`.
+/// The variable that holds the number of the descriptor for the report.
+const DESCRIPTOR: &str = "POPCORN_FD";
+
+/// One way to start the evaluator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// All tests.
@@ -61,7 +68,7 @@ impl Mode {
         }
     }
 
-    /// Returns the mode that these arguments of `eval.py` asked for.
+    /// Returns the mode that these arguments asked for.
     fn of(args: &[String]) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| args.ends_with(&mode.args()))
     }
@@ -81,9 +88,8 @@ impl GpuMode {
     pub(in crate::harness) fn open(path: &Path) -> Result<Self, HarnessError> {
         let text = read(path)?;
         let task = Task::parse(path, &text)?;
-        if let Some(taken) =
-            task.files.iter().find(|file| [TESTS, BENCHMARKS, FIRST].map(Path::new).contains(&file.name.as_path()))
-        {
+        let taken = [TESTS, BENCHMARKS, FIRST, PROGRAM].map(Path::new);
+        if let Some(taken) = task.files.iter().find(|file| taken.contains(&file.name.as_path())) {
             return Err(bad(path, format!("files: the name {:?} is taken; choose another", taken.name.display())));
         }
         let folder = path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
@@ -91,18 +97,31 @@ impl GpuMode {
         Ok(Self { path: path.to_owned(), name: folder.unwrap_or(open::file_name(path)?), text, task, launcher })
     }
 
-    /// Returns the files of a block's folder with `kernel` among them.
-    fn staged(&self, kernel: &[u8]) -> Vec<(PathBuf, Vec<u8>)> {
-        let own = self.task.files.iter().map(|file| {
+    /// Returns the task's own files, `kernel` among them.
+    fn own(&self, kernel: &[u8]) -> Vec<(PathBuf, Vec<u8>)> {
+        let file = |file: &TaskFile| {
             let content = match &file.source {
                 Source::Submission => kernel,
                 Source::File { text, .. } => text,
             };
             (file.name.clone(), content.to_vec())
-        });
+        };
+        self.task.files.iter().map(file).collect()
+    }
+
+    /// Returns the files with the cases.
+    fn lists(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let first = self.task.benchmarks.get(..1).unwrap_or_default();
         let lists = [(TESTS, self.task.tests.as_slice()), (BENCHMARKS, &self.task.benchmarks), (FIRST, first)];
-        own.chain(lists.map(|(name, cases)| (PathBuf::from(name), cases::file(cases)))).collect()
+        lists.map(|(name, cases)| (PathBuf::from(name), cases::file(cases))).into()
+    }
+
+    /// Returns the name of what reports.
+    fn evaluator(&self) -> &str {
+        match &self.task.lang {
+            Lang::Python { main } => main,
+            Lang::Cuda(_) => PROGRAM,
+        }
     }
 
     fn cases(&self, mode: Mode) -> &[Case] {
@@ -122,28 +141,91 @@ impl GpuMode {
             ("PYTHONNOUSERSITE", "1".to_owned()),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
         ];
-        let start = Start {
+        let (program, main, own) = match &self.task.lang {
+            Lang::Python { main } => (Origin::Path("python3".to_owned()), Some(main), self.own(request.text(role))),
+            // Of the sources, nothing is left for the kernel to read.
+            Lang::Cuda(_) => (Origin::Made(PROGRAM.to_owned()), None, Vec::new()),
+        };
+        self.launch(Start {
             gpu: request.gpu,
-            files: &self.staged(request.text(role)),
-            program: "python3",
-            args: std::iter::once(self.task.main.clone()).chain(mode.args()).collect(),
+            files: &[own, self.lists()].concat(),
+            program,
+            args: main.cloned().into_iter().chain(mode.args()).collect(),
             env: env.map(|(key, value)| (key.to_owned(), value)).into(),
-            channel: Channel::Descriptor("POPCORN_FD".to_owned()),
+            channel: Channel::Descriptor(DESCRIPTOR.to_owned()),
             timeout_seconds: Some(match mode {
                 Mode::Test => timeouts.test,
                 Mode::First | Mode::Benchmark => timeouts.benchmark,
                 Mode::Leaderboard => timeouts.ranked,
             }),
-        };
+            makes: None,
+        })
+    }
+
+    /// Returns the process that builds the evaluator with the text of `role` in it.
+    fn compile(&self, request: &Request<'_>, role: Role, build: &Build) -> Result<Exec, HarnessError> {
+        self.launch(Start {
+            gpu: request.gpu,
+            files: &self.own(request.text(role)),
+            program: Origin::Path(self.task.lang.program().0.to_owned()),
+            args: build.args(request.gpu),
+            env: Vec::new(),
+            // A compiler reports nothing, and knows nothing of the descriptor.
+            channel: Channel::Descriptor(DESCRIPTOR.to_owned()),
+            timeout_seconds: None,
+            makes: Some(PROGRAM),
+        })
+    }
+
+    fn launch(&self, start: Start<'_>) -> Result<Exec, HarnessError> {
         self.launcher.exec(start).map_err(|error| bad(&self.path, error.to_string()))
     }
 
     fn stage(&self, request: &Request<'_>, role: Role, kernel: &[u8]) -> Result<Stage, HarnessError> {
-        let mut stage = Launcher::stage(role, &self.staged(kernel));
+        let mut stage = Launcher::stage(role, &[self.own(kernel), self.lists()].concat());
+        if let Lang::Cuda(build) = &self.task.lang {
+            stage.build.push(self.compile(request, role, build)?);
+        }
         if request.profile == Profile::Smoke.as_str() {
             stage.build.push(self.exec(request, role, Mode::Test, request.seed)?);
         }
         Ok(stage)
+    }
+
+    /// Tells whether the process was the one of [`Self::compile`].
+    fn is_compile(&self, ran: &Ran) -> bool {
+        matches!(self.task.lang, Lang::Cuda(_))
+            && ran.part == Part::Build
+            && ran.command.ends_with(&format!("-o {PROGRAM}"))
+    }
+
+    /// Reads what the compiler left: what it rejects is the kernel's fault, since the rest of the sources was there before it.
+    fn read_compile(&self, ran: &Ran) -> Result<(), Failure> {
+        let (compiler, remedy) = self.task.lang.program();
+        if ran.exit == Exit::TimedOut {
+            let message = "still compiling when the measurement's time was over";
+            return Err(blame(ran.role, KernelFailure::Timeout, message));
+        }
+        if ran.exit == Exit::Code(i32::from(UNABLE)) && ran.result.is_none() {
+            let message = format!("{compiler} could not build the task; where it is missing, {remedy}");
+            return Err(no_result(with_stderr(message, ran)));
+        }
+        let code = match self.launcher.read(ran) {
+            Ok(finding) => finding.code,
+            Err(Failure::Kernel(_, message)) => {
+                return Err(Failure::Kernel(KernelFailure::Compile, format!("while it was compiled: {message}")));
+            }
+            Err(failure) => return Err(failure),
+        };
+        if code == 0 {
+            return Ok(());
+        }
+        let log = if ran.stderr.trim().is_empty() { &ran.stdout } else { &ran.stderr };
+        // So begins what is wrong with its options or its own parts, and no complaint about a text.
+        if log.lines().any(|line| line.starts_with(&format!("{compiler} fatal"))) {
+            return Err(no_result(clip(log.trim())));
+        }
+        Err(blame(ran.role, KernelFailure::Compile, clip(&excerpt(log))))
     }
 
     fn block(&self, ran: &Ran, mode: Mode, finding: Finding, report: &Report) -> Result<BlockResult, Failure> {
@@ -185,9 +267,35 @@ impl Harness for GpuMode {
         self.task.ranking
     }
 
+    fn builds(&self) -> Option<&str> {
+        let reason = "nvcc builds it in the job, together with the task's own files";
+        matches!(self.task.lang, Lang::Cuda(_)).then_some(reason)
+    }
+
     /// Any device: the launcher asks the machine for its name.
-    fn supports(&self, _kernel: &Path, _gpu: &Gpu) -> Result<(), HarnessError> {
+    fn supports(&self, kernel: &Path, gpu: &Gpu) -> Result<(), HarnessError> {
+        let lang = &self.task.lang;
+        if !lang.is_of(kernel) {
+            let name = kernel.file_name().unwrap_or_default();
+            return Err(bad(&self.path, format!("the task takes a kernel in {}, and {name:?} is none", lang.names())));
+        }
+        if gpu.is_cpu() && matches!(lang, Lang::Cuda(_)) {
+            let message = "the task is in CUDA and cannot be measured on the processor; name a device in gpu";
+            return Err(bad(&self.path, message));
+        }
         Ok(())
+    }
+
+    fn equipped(&self) -> Result<(), HarnessError> {
+        let (program, remedy) = self.task.lang.program();
+        if is_in_path(program) {
+            return Ok(());
+        }
+        Err(HarnessError::MissingProgram {
+            path: self.path.clone(),
+            program: program.to_owned(),
+            remedy: remedy.to_owned(),
+        })
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
@@ -204,13 +312,16 @@ impl Harness for GpuMode {
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {
+        if self.is_compile(ran) {
+            return self.read_compile(ran).map(|()| None);
+        }
         let finding = self.launcher.read(ran)?;
         let report = Report::parse(&finding.report);
         if let Some(message) = report.failure() {
             return Err(blame(ran.role, KernelFailure::WrongAnswer, message));
         }
         if finding.code != 0 {
-            return Err(exit_failure(ran, &self.task.main, finding.code));
+            return Err(exit_failure(ran, self.evaluator(), finding.code));
         }
         match (ran.part, Mode::of(&finding.args)) {
             (Part::Build, Some(Mode::Test)) => {
@@ -233,6 +344,9 @@ fn exit_failure(ran: &Ran, main: &str, code: i32) -> Failure {
     match code {
         CASE_FAILED => {
             blame(ran.role, KernelFailure::WrongAnswer, with_stderr(format!("{main} says that a case failed"), ran))
+        }
+        CUDA_FAILED => {
+            blame(ran.role, KernelFailure::Crash, with_stderr(format!("{main} says that a call of CUDA failed"), ran))
         }
         BAD_CASES => no_result(with_stderr(format!("{main} cannot read the cases of the task"), ran)),
         NO_DESCRIPTOR => no_result(with_stderr(format!("{main} found no descriptor to report to"), ran)),

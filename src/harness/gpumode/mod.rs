@@ -1,9 +1,11 @@
-//! GPU MODE tasks: a `task.yml` with its `eval.py`, used as they are.
+//! GPU MODE tasks: a `task.yml` with its evaluator, used as they are.
 
 mod yaml;
-mod task;
 mod cases;
 mod files;
+mod build;
+mod lang;
+mod task;
 mod report;
 mod harness;
 

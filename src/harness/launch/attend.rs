@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::ears::{Printed, Report};
-use super::orders::{Channel, Ending, Orders, RESULT_VARIABLE};
+use super::orders::{Channel, Ending, Orders, Origin, RESULT_VARIABLE};
 
 /// The named pipe of [`Channel::File`], in the block's folder.
 const PIPE: &str = "afterhours-result";
@@ -35,7 +35,11 @@ pub(super) struct Heard {
 /// Both ways to report are pipes, and what went into a pipe cannot be taken back: a kernel that writes to one can add to what
 /// the harness says, and no more. What is written after the program's end is not heard.
 pub(super) fn attend(orders: &Orders, folder: &Path) -> io::Result<Heard> {
-    let mut command = Command::new(&orders.program);
+    let program = match &orders.program {
+        Origin::Path(name) => PathBuf::from(name),
+        Origin::Made(name) => folder.join(name),
+    };
+    let mut command = Command::new(&program);
     command
         .args(&orders.args)
         .envs(orders.env.iter().map(|(key, value)| (key, value)))
@@ -58,7 +62,7 @@ pub(super) fn attend(orders: &Orders, folder: &Path) -> io::Result<Heard> {
     // Our copies of the program's ends go with it.
     drop(command);
     let child = started
-        .map_err(|error| io::Error::new(error.kind(), format!("failed to start {}: {error}", orders.program)))?;
+        .map_err(|error| io::Error::new(error.kind(), format!("failed to start {}: {error}", program.display())))?;
     let seconds = orders.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
     let mut block = Block { child, report, printed, end: Instant::now() + seconds.unwrap_or(LONGEST) };
     let status = block.listen()?;

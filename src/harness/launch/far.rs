@@ -11,7 +11,8 @@ use thiserror::Error;
 
 use super::attend::{Heard, attend};
 use super::folder::{Fresh, fresh};
-use super::orders::{Answer, DeviceKind, Ending, Orders, RESULT_VARIABLE, UNABLE};
+use super::made;
+use super::orders::{Answer, DeviceKind, Ending, Orders, Origin, RESULT_VARIABLE, UNABLE};
 use crate::harness::device;
 
 /// Orders are short: files are named in them, not carried.
@@ -57,10 +58,7 @@ fn run() -> Result<Ending, LaunchError> {
         DeviceKind::Host => Ok(device::host()),
         DeviceKind::Cuda => device::cuda().map_err(|error| error.to_string()),
     };
-    let heard = match fresh(&orders.files)? {
-        Fresh::Folder(folder) => attend(&orders, folder.path())?,
-        Fresh::Tampered(file) => Heard { ending: Ending::Tampered(file), report: Vec::new(), printed: Vec::new() },
-    };
+    let heard = launch(&orders)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let answer = Answer {
         nonce: orders.nonce,
@@ -72,4 +70,27 @@ fn run() -> Result<Ending, LaunchError> {
     };
     fs::write(&result, serde_json::to_vec(&answer)?)?;
     Ok(heard.ending)
+}
+
+/// Runs the program in a folder of its own, whose files are what the runner and the launches before this one have left for it.
+fn launch(orders: &Orders) -> io::Result<Heard> {
+    let tampered =
+        |file: &str| Ok(Heard { ending: Ending::Tampered(file.to_owned()), report: Vec::new(), printed: Vec::new() });
+    let stage = env::current_dir()?;
+    let folder = match fresh(&orders.files)? {
+        Fresh::Folder(folder) => folder,
+        Fresh::Tampered(file) => return tampered(&file),
+    };
+    if let Origin::Made(name) = &orders.program
+        && !made::bring(&orders.nonce, &stage, name, folder.path())?
+    {
+        return tampered(name);
+    }
+    let heard = attend(orders, folder.path())?;
+    if let Some(name) = &orders.makes
+        && heard.ending == Ending::Code(0)
+    {
+        made::keep(&orders.nonce, &stage, name, folder.path())?;
+    }
+    Ok(heard)
 }

@@ -5,6 +5,7 @@
 
 mod orders;
 mod folder;
+mod made;
 mod ears;
 mod attend;
 mod far;
@@ -12,4 +13,4 @@ mod near;
 
 pub use far::main;
 pub(super) use near::{Finding, Launcher, Start};
-pub(super) use orders::Channel;
+pub(super) use orders::{Channel, Origin, UNABLE};

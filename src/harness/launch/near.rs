@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::orders::{Answer, Channel, DeviceKind, Ending, FILES, Orders, REPORT_BYTES, Staged, UNABLE};
+use super::orders::{Answer, Channel, DeviceKind, Ending, FILES, Orders, Origin, REPORT_BYTES, Staged, UNABLE};
 use crate::harness::result::{blame, ended_by_itself, no_result, signal_name, with_stderr};
 use crate::harness::{Exec, Failure, Program, Ran, Role, Stage};
 use crate::protocol::{ContentHash, Device, Gpu, KernelFailure};
@@ -21,12 +21,14 @@ pub(in crate::harness) struct Start<'a> {
     pub(in crate::harness) gpu: &'a Gpu,
     /// The files of the stage, by their paths in the block's folder.
     pub(in crate::harness) files: &'a [(PathBuf, Vec<u8>)],
-    pub(in crate::harness) program: &'a str,
+    pub(in crate::harness) program: Origin,
     pub(in crate::harness) args: Vec<String>,
     pub(in crate::harness) env: Vec<(String, String)>,
     pub(in crate::harness) channel: Channel,
     /// For this block alone; without it, the job's time is its own.
     pub(in crate::harness) timeout_seconds: Option<u32>,
+    /// The file that the program leaves in its folder, for later launches of the stage to start.
+    pub(in crate::harness) makes: Option<&'a str>,
 }
 
 /// What a launcher found.
@@ -68,14 +70,19 @@ impl Launcher {
             nonce: self.nonce.clone(),
             device: if start.gpu.is_cpu() { DeviceKind::Host } else { DeviceKind::Cuda },
             files: start.files.iter().map(staged).collect(),
-            program: start.program.to_owned(),
+            program: start.program,
             args: start.args,
             env: start.env,
             channel: start.channel,
             timeout_seconds: start.timeout_seconds,
+            makes: start.makes.map(str::to_owned),
         };
         // What stands after the dashes is for a reader of the command line; the orders are what counts.
-        let shown = [orders.program.clone()].into_iter().chain(orders.args.iter().cloned());
+        let program = match &orders.program {
+            Origin::Path(name) => name.clone(),
+            Origin::Made(name) => format!("./{name}"),
+        };
+        let shown = [program].into_iter().chain(orders.args.iter().cloned());
         Ok(Exec {
             program: Program::Agent,
             args: ["launch".to_owned(), "--".to_owned()].into_iter().chain(shown).collect(),

@@ -14,7 +14,7 @@ pub(super) const RESULT_VARIABLE: &str = "AFTERHOURS_RESULT";
 pub(super) const REPORT_BYTES: usize = 8 << 20;
 
 /// The exit code of a launcher that could not do its work.
-pub(super) const UNABLE: u8 = 74;
+pub(in crate::harness) const UNABLE: u8 = 74;
 
 /// One block, as the launcher is to run it. It comes on standard input, so that no file or argument tells the secrets.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,8 +25,8 @@ pub(super) struct Orders {
     pub(super) device: DeviceKind,
     /// The files of the block's folder.
     pub(super) files: Vec<Staged>,
-    /// Looked up in `PATH`.
-    pub(super) program: String,
+    /// What to start.
+    pub(super) program: Origin,
     /// Its arguments.
     pub(super) args: Vec<String>,
     /// Added to its environment.
@@ -35,6 +35,18 @@ pub(super) struct Orders {
     pub(super) channel: Channel,
     /// For this block alone; without it, the job's time is its own.
     pub(super) timeout_seconds: Option<u32>,
+    /// The file that the program leaves in its folder, to be started by later launches of the stage.
+    pub(super) makes: Option<String>,
+}
+
+/// Where a program comes from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::harness) enum Origin {
+    /// It is looked up in `PATH`.
+    Path(String),
+    /// An earlier launch of the stage made it, under this name.
+    Made(String),
 }
 
 /// How a program reports.

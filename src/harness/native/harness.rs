@@ -1,15 +1,14 @@
 //! The native harness: the job that builds and times a kernel in C or CUDA, and what its processes say.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
-use super::build_log::excerpt;
 use super::cuda::build;
 use super::problem::Problem;
 use super::source::{Side, device_prototype, prototype, shim};
 use super::spec::{Secrets, Spec, Target};
 use super::worker::{self, Beside};
-use crate::harness::open::{bad, read};
+use crate::harness::build_log::excerpt;
+use crate::harness::open::{bad, is_in_path, read};
 use crate::harness::result::{ResultObject, blame, ended_by_itself, no_result, with_stderr};
 use crate::harness::{
     BlockResult, Exec, Exit, Failure, Harness, HarnessError, Job, Part, Program, Ran, Request, Role, Stage, duel,
@@ -225,10 +224,4 @@ impl Harness for Native {
             Part::Block(_) => self.read_block(ran).map(Some),
         }
     }
-}
-
-fn is_in_path(program: &str) -> bool {
-    let folders = env::var_os("PATH").unwrap_or_default();
-    // Joining an absolute path gives that path itself.
-    env::split_paths(&folders).any(|folder| folder.join(program).is_file())
 }

@@ -7,7 +7,6 @@ mod toml_file;
 mod problem;
 mod source;
 mod spec;
-mod build_log;
 mod buffers;
 mod cache;
 mod compare;

@@ -6,7 +6,7 @@ const MAX_LINES: usize = 20;
 /// Returns the first errors of a compiler's output, without the folders that it ran in.
 pub(super) fn excerpt(stderr: &str) -> String {
     let lines: Vec<&str> = stderr.lines().collect();
-    let is_error = |line: &&str| line.contains("error:") || line.contains("undefined reference");
+    let is_error = |line: &&str| is_error(line) || line.contains("undefined reference");
     // The line before the first error names the function that it stands in.
     let start = lines.iter().position(is_error).unwrap_or(0).saturating_sub(1);
     let shown: Vec<String> = lines.iter().skip(start).take(MAX_LINES).map(|line| without_folders(line)).collect();
@@ -16,6 +16,12 @@ pub(super) fn excerpt(stderr: &str) -> String {
         text.push_str(&format!("\n… {left} more lines"));
     }
     text
+}
+
+/// Tells whether a line is an error's, as compilers of C say `error:`, that of CUDA also `error #29:`, and its assembler
+/// `error   :`.
+fn is_error(line: &str) -> bool {
+    line.split("error").skip(1).any(|rest| rest.trim_start().starts_with([':', '#']))
 }
 
 /// Shortens each absolute path to its last part.
@@ -39,6 +45,21 @@ mod tests {
             excerpt(log),
             "kernel.c: In function 'f':\nkernel.c:7:5: error: 'y' undeclared\nld: kernel.o: a / b"
         );
+    }
+
+    #[test]
+    fn the_errors_of_every_compiler_are_known_from_what_comes_before_them() {
+        let errors = [
+            "submission.cu(3): error: identifier \"y\" is undefined",
+            "submission.cu(3): error #20: identifier \"y\" is undefined",
+            "submission.cu(3): catastrophic error: cannot open source file \"x.cuh\"",
+            "ptxas error   : Entry function 'f' uses too much shared data",
+            "ld: eval.o: undefined reference to `f'",
+        ];
+        for error in errors {
+            let log = format!("{}x.cu(1): warning #177-D: no error here\nlast\n{error}\n", "warning\n".repeat(30));
+            assert_eq!(excerpt(&log), format!("last\n{error}"));
+        }
     }
 
     #[test]

@@ -28,8 +28,8 @@ const KNOWN: &[(&str, &str)] = &[
     ("t4", "sm_75"),
 ];
 
-/// Returns the architecture to compile for, as NVRTC spells it.
-pub(super) fn of(gpu: &Gpu) -> Option<&'static str> {
+/// Returns the architecture to compile for, as `nvcc` and NVRTC spell it.
+pub(crate) fn of(gpu: &Gpu) -> Option<&'static str> {
     let name = gpu.0.to_lowercase();
     name.split(|c: char| !c.is_alphanumeric())
         .find_map(|word| KNOWN.iter().find(|(known, _)| *known == word))

@@ -227,6 +227,28 @@ fn a_job_that_is_preempted_is_told_as_one() {
 }
 
 #[test]
+fn a_step_that_takes_more_memory_than_its_job_has_is_told_as_one() {
+    let cluster = match Cluster::start_that_counts_memory() {
+        Ok(cluster) => cluster,
+        Err(why) => return skipped(&format!("Slurm: {why}")),
+    };
+    // No process is above its own limit of 192 MiB: `tail` keeps what has no end of line, until there is no more.
+    let hog = "hog) for one in 1 2 3; do { head -c 150M /dev/zero; sleep 90; } | tail >/dev/null & done; wait ;;\n    ";
+    let scene = night(&cluster, "slurm: {mem: 256M}", "hog 3\ntime_us 40\n");
+    let harness = fs::read_to_string(scene.root().join("harness.sh")).unwrap();
+    assert!(harness.contains("sleep) sleep"));
+    scene.write("harness.sh", harness.replace("sleep) sleep", &format!("{hog}sleep) sleep")));
+    let running = scene.start(&BEGIN);
+    eventually("the failure is noticed, twice", || infra_failures(&scene).len() == 2);
+    running.signal(Signal::KILL);
+    running.end();
+    for failure in infra_failures(&scene) {
+        assert!(failure.contains("ran out of its memory; give it more with `slurm.mem`"), "{failure}");
+    }
+    assert_nothing_left(&cluster, &scene);
+}
+
+#[test]
 fn a_stop_takes_a_waiting_job_out_of_the_queue() {
     let Some(cluster) = cluster() else { return };
     let scene = night(cluster, "slurm: {partition: closed}", "time_us 40\n");

@@ -26,7 +26,7 @@ use tempfile::TempDir;
 /// More than the machine has, so that many jobs run at once.
 pub const CPUS: usize = 24;
 
-/// The node's memory in MiB, as the cluster is told; nobody holds a job to its part of it.
+/// The node's memory in MiB, as the cluster is told; nobody holds a job to its part of it, unless the cluster is one that counts.
 const MEMORY: usize = 8192;
 
 pub struct Cluster {
@@ -39,6 +39,19 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster; or says why none can be had here.
     pub fn start() -> Result<Self, String> {
+        Self::start_with("SelectTypeParameters=CR_CPU")
+    }
+
+    /// Starts one that looks at each step's memory once a second, and kills a step that takes more than its job has. It needs no
+    /// control groups, which are a whole machine's.
+    pub fn start_that_counts_memory() -> Result<Self, String> {
+        Self::start_with(
+            "SelectTypeParameters=CR_CPU_Memory\nJobAcctGatherType=jobacct_gather/linux\nJobAcctGatherFrequency=task=1\n\
+             JobAcctGatherParams=OverMemoryKill",
+        )
+    }
+
+    fn start_with(resources: &str) -> Result<Self, String> {
         for program in ["munged", "slurmctld", "slurmd", "srun", "salloc", "scontrol"] {
             if !["/usr/sbin", "/usr/bin", "/sbin"].iter().any(|folder| Path::new(folder).join(program).exists()) {
                 return Err(format!("{program} is not installed (apt-get install slurm-wlm munge)"));
@@ -47,7 +60,7 @@ impl Cluster {
         // A socket's path must be short, whatever TMPDIR says.
         let room = tempfile::tempdir_in("/tmp").map_err(|error| error.to_string())?;
         fs::set_permissions(room.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        configure(room.path());
+        configure(room.path(), resources);
         let daemons = spawner();
         let munged = start(&daemons, munged(room.path()));
         until("munged listens", || room.path().join("munge.socket").exists())?;
@@ -140,7 +153,7 @@ fn steps(room: &Path) -> Vec<Pid> {
     processes().filter(is_step).filter_map(Pid::from_raw).collect()
 }
 
-fn configure(room: &Path) {
+fn configure(room: &Path, resources: &str) {
     let key: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(1024).collect();
     let path = room.join("munge.key");
     File::create(&path).unwrap().write_all(&key).unwrap();
@@ -167,7 +180,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
+{resources}
 ReturnToService=2
 StateSaveLocation={room_path}/state
 SlurmdSpoolDir={room_path}/spool

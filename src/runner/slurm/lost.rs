@@ -26,6 +26,10 @@ const FOR_EVER: [&str; 10] = [
     "Could not establish a configuration source",
 ];
 
+/// What a step's watcher says of one that took too much memory: where the system kills by control groups, and where Slurm itself
+/// looks and kills (`OverMemoryKill`), which leaves no state of its own.
+const OUT_OF_MEMORY: [&str; 4] = ["oom-kill", "oom_kill", "Out Of Memory", "exceeded memory limit"];
+
 /// Says what a request failed for that never became a job.
 pub(super) fn refused(said: &str) -> RunnerError {
     let words = words(said);
@@ -65,7 +69,7 @@ pub(super) fn over(id: u32, info: Option<&JobInfo>, said: &str) -> RunnerError {
     let words = words(said);
     let out_of_memory = || {
         RunnerError::Failed(format!(
-            "job {id} ran out of its memory (OUT_OF_MEMORY); give it more with `slurm.mem` in the mission: {words}"
+            "job {id} ran out of its memory; give it more with `slurm.mem` in the mission: {words}"
         ))
     };
     match info.map(|info| &info.state) {
@@ -81,9 +85,7 @@ pub(super) fn over(id: u32, info: Option<&JobInfo>, said: &str) -> RunnerError {
         Some(State::TimeOut) => time_out(id, &words),
         Some(State::OutOfMemory) => out_of_memory(),
         _ if said.contains("DUE TO TIME LIMIT") => time_out(id, &words),
-        _ if said.contains("oom-kill") || said.contains("oom_kill") || said.contains("Out Of Memory") => {
-            out_of_memory()
-        }
+        _ if OUT_OF_MEMORY.iter().any(|mark| said.contains(mark)) => out_of_memory(),
         Some(State::Running | State::Completing | State::Pending) => {
             RunnerError::Failed(format!("the step in job {id} was ended while the job goes on: {words}"))
         }
@@ -193,9 +195,13 @@ mod tests {
         let said = "slurmstepd: error: *** STEP 3.0 ON vm CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***";
         assert!(is_cut_short(said) && !is_cut_short("srun: warning: can't honor --ntasks-per-node"));
         assert!(matches!(over(3, Some(&info(State::Completing)), said), RunnerError::TimedOut(_)));
-        let said =
-            "slurmstepd: error: Detected 1 oom_kill event in StepId=3.0. Some of the step tasks have been OOM Killed.";
-        assert!(over(3, Some(&info(State::Running)), said).to_string().contains("slurm.mem"));
+        for said in [
+            "slurmstepd: error: Detected 1 oom_kill event in StepId=3.0. Some of the step tasks have been OOM Killed.",
+            "slurmstepd-vm: error: StepId=3.0 exceeded memory limit (460054528 > 268435456), being killed\n\
+             slurmstepd-vm: error: *** STEP 3.0 ON vm CANCELLED AT 2026-01-01T00:00:00 ***",
+        ] {
+            assert!(over(3, Some(&info(State::Running)), said).to_string().contains("slurm.mem"), "{said}");
+        }
     }
 
     #[test]

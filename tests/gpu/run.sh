@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Proves the harnesses on the GPU of this machine: tests/gpu/run.sh [native|roofline|mission|result|pygpubench|gpumode|gate]…
+# Proves the harnesses on the GPU of this machine: tests/gpu/run.sh [native|roofline|mission|result|pygpubench|gpumode|gpumode_cuda|gate]…
 #
 # Each proof measures a kernel through `agent tool`, and checks what its artifact says. It needs the driver, NVRTC, a C
-# compiler and Python; for some proofs with torch, triton and pygpubench. All of them together take less than eight minutes
+# compiler and Python; for some proofs with torch, triton and pygpubench, for `gpumode_cuda` nvcc. All of them together take less than eight minutes
 # once the program is built. Exit code 0 stands for proofs that all hold, 1 for one that does not, 3 for a machine that lacks
 # something.
 set -euo pipefail
@@ -167,6 +167,20 @@ gpumode() {
     holds "$(measure benchmark-run tasks/scale/submission.py tasks/scale/task.yml --profile final)"
 }
 
+gpumode_cuda() {
+    if ! command -v nvcc >/dev/null; then
+        echo "SKIPPED $proof: there is no nvcc in PATH" >&2
+        missing=1
+        return 0
+    fi
+    cp tests/fixtures/gpumode/cuda/{task.yml,task.cuh,eval.cu} "$room/tasks/cuda"
+    holds "$(measure test-run tasks/cuda/submission.cu tasks/cuda/task.yml)"
+    holds "$(measure benchmark-run tasks/cuda/submission.cu tasks/cuda/task.yml)"
+    holds "$(measure benchmark-run tasks/cuda/submission.cu tasks/cuda/task.yml --profile final)"
+    sed 's/numbers\[at\] \*=/nombres[at] *=/' tests/gpu/tasks/cuda/submission.cu > "$room/tasks/cuda/broken.cu"
+    fails "$(measure test-run tasks/cuda/broken.cu tasks/cuda/task.yml || true)" compile
+}
+
 gate() {
     printf 'def kernel(x:\n' > "$room/tasks/scale/broken.py"
     fails "$(measure test-run tasks/scale/broken.py tasks/scale/harness.py || true)" compile
@@ -175,7 +189,7 @@ gate() {
 
 missing=0
 proofs=("$@")
-if ((${#proofs[@]} == 0)); then proofs=(native roofline mission result pygpubench gpumode gate); fi
+if ((${#proofs[@]} == 0)); then proofs=(native roofline mission result pygpubench gpumode gpumode_cuda gate); fi
 for proof in "${proofs[@]}"; do
     echo "== $proof on $gpu"
     begun=$SECONDS

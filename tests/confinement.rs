@@ -4,11 +4,15 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use afterhours::sandbox::{Access, End, Finished, Limits, Protections, Spec, run, scrubbed};
 use tempfile::TempDir;
+
+/// The number of the system call `clone`.
+const CLONE: u32 = if cfg!(target_arch = "x86_64") { 56 } else { 220 };
 
 /// A home with a secret in it, and a stage deep inside, as in a repository.
 struct Home {
@@ -26,13 +30,17 @@ impl Home {
             }
             return None;
         }
-        let home = Self { folder: tempfile::tempdir().unwrap() };
+        Some(Self::in_folder(tempfile::tempdir().unwrap()))
+    }
+
+    fn in_folder(folder: TempDir) -> Self {
+        let home = Self { folder };
         fs::create_dir_all(home.stage()).unwrap();
         fs::create_dir_all(home.at("repository/.git")).unwrap();
         for path in ["secret", "repository/kernel.c", "repository/artifacts/run/journal.jsonl"] {
             fs::write(home.at(path), "hunter2").unwrap();
         }
-        Some(home)
+        home
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -44,10 +52,14 @@ impl Home {
     }
 
     async fn run(&self, program: &str, args: &[&str], limits: Limits) -> Finished {
+        self.run_with(program, args, limits, |access| access).await
+    }
+
+    async fn run_with(&self, program: &str, args: &[&str], limits: Limits, more: fn(Access) -> Access) -> Finished {
         let stage = self.stage();
         let env = scrubbed(std::env::vars_os(), &stage);
         let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let access = Access::new(OsStr::new(program), &env, &stage, Some(self.folder.path()));
+        let access = more(Access::new(OsStr::new(program), &env, &stage, Some(self.folder.path())));
         run(Spec {
             agent: Path::new(env!("CARGO_BIN_EXE_agent")),
             program: OsStr::new(program),
@@ -71,6 +83,11 @@ impl Home {
 
     async fn python(&self, script: &str) -> Finished {
         self.run("python3", &["-c", script], Limits::default()).await
+    }
+
+    /// Runs a script as a harness in Python runs, which may share semaphores.
+    async fn harness(&self, script: &str) -> Finished {
+        self.run_with("python3", &["-c", script], Limits::default(), Access::with_semaphores).await
     }
 }
 
@@ -177,6 +194,7 @@ async fn other_processes_are_neither_traced_nor_signalled() {
         (format!("{call}; import os; r = libc.kill(os.getppid(), 9)"), 1),
         (format!("{call}; r = libc.syscall(425, 8, None)"), 1),
         (format!("{call}; r = libc.unshare(0x10000000)"), 1),
+        (format!("{call}; r = libc.syscall({CLONE}, 0x10000000 | 17, 0, 0, 0, 0)"), 1),
     ] {
         let finished = home.python(&format!("{script}; print(r, ctypes.get_errno())")).await;
         assert_eq!(finished.stdout.to_text(), format!("-1 {errno}\n"), "{script}: {}", said(&finished));
@@ -197,6 +215,97 @@ async fn no_privilege_is_kept_or_gained() {
         "{}",
         said(&finished)
     );
+}
+
+#[tokio::test]
+async fn what_one_process_leaves_in_shared_places_the_next_does_not_find() {
+    let Some(home) = Home::new() else { return };
+    let name = format!("afterhours-{}", std::process::id());
+    let key = std::process::id();
+    let call = "import ctypes, os; libc = ctypes.CDLL(None, use_errno=True)";
+    let places = [
+        (format!("open('/dev/shm/{name}', 'x').write('hint')"), "print(os.listdir('/dev/shm'))".to_owned(), "[]"),
+        (
+            format!("print(libc.shmget({key}, 4096, 0o1600) >= 0)"),
+            format!("print(libc.shmget({key}, 0, 0), ctypes.get_errno())"),
+            "-1 2",
+        ),
+        (
+            format!("print(libc.msgget({key}, 0o1600) >= 0)"),
+            format!("print(libc.msgget({key}, 0), ctypes.get_errno())"),
+            "-1 2",
+        ),
+    ];
+    for (leave, look, nothing) in places {
+        let left = home.harness(&format!("{call}; {leave}")).await;
+        assert_eq!(left.end, End::Code(0), "{leave}: {}", said(&left));
+        assert!(!said(&left).contains("False"), "{leave}: {}", said(&left));
+        let found = home.harness(&format!("{call}; {look}")).await;
+        assert_eq!(found.stdout.to_text().trim(), nothing, "{look}: {}", said(&found));
+    }
+    assert!(!Path::new("/dev/shm").join(name).exists());
+}
+
+#[tokio::test]
+async fn a_harness_shares_memory_and_semaphores_with_its_own_children() {
+    let Some(home) = Home::new() else { return };
+    let script = "
+import multiprocessing as m
+from multiprocessing import shared_memory
+def work(name, lock, queue):
+    memory = shared_memory.SharedMemory(name)
+    with lock: memory.buf[0] = 7
+    queue.put('done')
+if __name__ == '__main__':
+    context = m.get_context('fork')
+    memory, lock, queue = shared_memory.SharedMemory(create=True, size=64), context.Lock(), context.Queue()
+    child = context.Process(target=work, args=(memory.name, lock, queue))
+    child.start(); print(queue.get()); child.join(); print(memory.buf[0]); memory.unlink()
+";
+    let finished = home.harness(script).await;
+    assert_eq!(finished.stdout.to_text(), "done\n7\n", "{}", said(&finished));
+}
+
+#[tokio::test]
+async fn what_servers_leave_in_shared_folders_is_not_seen_even_where_sockets_may_be_opened() {
+    let Some(home) = Home::new() else { return };
+    let outside = tempfile::tempdir().unwrap();
+    let path = outside.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let deep = "../".repeat(home.stage().components().count() - 1) + path.strip_prefix("/").unwrap().to_str().unwrap();
+    for path in [path.to_str().unwrap(), &deep] {
+        let script = format!("import socket; socket.socket(socket.AF_UNIX).connect('{path}')");
+        let finished = home.run_with("python3", &["-c", &script], Limits::default(), Access::with_gpu).await;
+        let seen = !path.starts_with("/tmp") && !home.stage().starts_with("/tmp");
+        assert!(seen || said(&finished).contains("FileNotFoundError"), "{path}: {}", said(&finished));
+    }
+}
+
+#[tokio::test]
+async fn a_stage_below_a_shared_folder_stays_where_it_was() {
+    if Home::new().is_none() {
+        return;
+    }
+    for shared in ["/dev/shm", "/tmp"] {
+        let Ok(folder) = tempfile::tempdir_in(shared) else { continue };
+        let home = Home::in_folder(folder);
+        let stage = home.stage();
+        let script = format!("pwd; echo x > {}/file; cat file; ls -a ..", stage.display());
+        let finished = home.sh(&script).await;
+        assert!(finished.stdout.to_text().starts_with(&format!("{}\nx\n", stage.display())), "{}", said(&finished));
+        assert_eq!(fs::read_to_string(stage.join("file")).unwrap(), "x\n");
+    }
+}
+
+#[tokio::test]
+async fn the_user_is_the_same_inside_and_is_the_only_one() {
+    let Some(home) = Home::new() else { return };
+    let finished = home.sh("id -u; id -g; touch mine; exec cat /proc/self/uid_map").await;
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let words: Vec<_> = finished.stdout.to_text().split_whitespace().map(str::to_owned).collect();
+    assert_eq!(words, [user, group, user, user, 1].map(|id| id.to_string()), "{}", said(&finished));
+    let mine = fs::metadata(home.stage().join("mine")).unwrap();
+    assert_eq!((mine.uid(), mine.gid()), (user, group));
 }
 
 #[tokio::test]

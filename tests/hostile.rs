@@ -245,3 +245,37 @@ fn an_artifact_says_what_confined_its_processes_and_a_confined_kernel_finds_noth
         assert!(text.contains("Permission denied"), "{text}");
     }
 }
+
+#[test]
+fn a_machine_that_forbids_user_namespaces_measures_on_and_says_so_unless_the_mission_requires_them() {
+    // In a namespace of users that may hold no other.
+    let forbidding = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\"";
+    let agent = |scene: &Scene, args: &[&str]| {
+        let words = [&["-Ur", "sh", "-c", forbidding, env!("CARGO_BIN_EXE_agent")], args].concat();
+        scene::Ended::from(scene.command("unshare", &words).output().unwrap())
+    };
+    let scene = trusting("timeout_seconds: 5");
+    let ready = scene.command("unshare", &["-Ur", "sh", "-c", forbidding, "true"]).status();
+    if !ready.is_ok_and(|status| status.success()) {
+        eprintln!("left out: here no namespace of users can be made to forbid others in");
+        return;
+    }
+    let mission = fs::read_to_string(scene.root().join("mission.md")).unwrap();
+    scene.write("mission.md", mission.replace("sandbox: unconfined", "sandbox: required"));
+    scene.script(&[&[edit("time_us=40\n"), test(), analysis("REVERT")]]);
+    let refused = agent(&scene, &BEGIN);
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    for word in ["without view (", "raise user.max_user_namespaces", "sandbox: best_effort"] {
+        assert!(refused.stderr.contains(word), "{word}: {refused:?}");
+    }
+    let found: Value = serde_json::from_str(&agent(&scene, &["doctor", "--json"]).stdout).unwrap();
+    let check = found["checks"].as_array().unwrap().iter().find(|check| check["name"] == "view").unwrap();
+    assert!(check["state"] == "missing" && check["remedy"].is_string(), "{check:#}");
+
+    scene.write("mission.md", mission.replace("sandbox: unconfined\n", ""));
+    let ended = agent(&scene, &BEGIN);
+    assert_eq!(fields(&scene, "edit_finished").len(), 1, "{ended:?}");
+    let text = fs::read_to_string(scene.artifacts().join("iter-0001/test.txt")).unwrap();
+    assert!(text.contains("without view (user namespaces are used up or turned off"), "{text}");
+    assert!(text.contains("time_us"), "{text}");
+}

@@ -102,7 +102,7 @@ fn machine() -> Check {
 
 fn sandbox() -> Vec<Check> {
     let Protections { had, missing } = Protections::probe();
-    let remedy = "a newer Linux kernel has it; `sandbox: required` in the mission refuses to do without";
+    let remedy = "mend that, or run without it; `sandbox: required` in the mission refuses to";
     let missing = missing
         .into_iter()
         .map(|missing| Check::missing(Area::Sandbox, missing.protection.name(), missing.reason, remedy));

@@ -47,8 +47,11 @@ const SYSTEM: &[&str] = &[
 const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full"];
 
 /// What the drivers of GPUs read, and what they write: CUDA names its threads in `/proc`, and does not start without.
-const GPU_READ: &[&str] = &["/sys", "/etc/OpenCL", "/etc/vulkan"];
+const GPU_READ: &[&str] = &["/sys", "/etc/OpenCL", "/etc/vulkan", "/run/opengl-driver"];
 const GPU_DEVICES: &[&str] = &["/proc", "/dev/dri", "/dev/kfd"];
+
+/// Where servers listen that a program with a GPU may ask: NVIDIA's, and those that know the accounts of a cluster.
+const GPU_SERVERS: &[&str] = &["/run/nvidia-fabricmanager", "/run/nvidia-persistenced", "/run/nscd", "/run/nslcd"];
 
 /// Variables that name one folder of a toolchain, and those that name a list of them.
 const PREFIXES: &[&str] = &["VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "CUDA_HOME", "CUDA_PATH", "CUTLASS_PATH"];
@@ -97,8 +100,8 @@ impl Access {
         Self { read, devices, write: vec![folder.to_owned()], sockets: Sockets::None }
     }
 
-    /// Adds the folder in which processes share semaphores, as Python's `multiprocessing` does. It is the system's: what is
-    /// left there can be found by others.
+    /// Adds the folder in which processes share semaphores, as Python's `multiprocessing` does. It is the program's own; on a
+    /// system that denies it its own view it is the system's, and what is left there can be found by others.
     #[must_use]
     pub fn with_semaphores(mut self) -> Self {
         self.write.push("/dev/shm".into());
@@ -111,7 +114,7 @@ impl Access {
         let nvidia = fs::read_dir("/dev").into_iter().flatten().flatten().map(|entry| entry.path());
         let is_nvidia = |path: &PathBuf| path.to_str().is_some_and(|path| path.starts_with("/dev/nvidia"));
         self.devices.extend(nvidia.filter(is_nvidia).chain(GPU_DEVICES.iter().map(PathBuf::from)));
-        self.read.extend(GPU_READ.iter().map(PathBuf::from));
+        self.read.extend(GPU_READ.iter().chain(GPU_SERVERS).map(PathBuf::from));
         self.sockets = Sockets::Unix;
         self
     }

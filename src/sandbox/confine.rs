@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use landlock::{AccessFs, PathBeneath, PathFd, RulesetCreated, RulesetCreatedAttr};
+use landlock::{AccessFs, PathBeneath, PathFd, RulesetCreated, RulesetCreatedAttr, path_beneath_rules};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, set_parent_process_death_signal, setrlimit,
@@ -16,7 +16,7 @@ use seccompiler::BpfProgram;
 
 use super::access::Access;
 use super::orders::{Ending, Limits, Orders};
-use super::protections::{Protection, Protections};
+use super::view::View;
 use super::{fence, filter};
 
 /// What a protection's refusal to be applied looks like to the parent: no attempt to start a program fails with it.
@@ -31,7 +31,8 @@ pub(super) fn start(orders: &Orders, command: Vec<OsString>) -> Result<Pid, Endi
         }
         errno => Ending::NotStarted(errno.unwrap_or_default()),
     };
-    let mut walls = orders.access.as_ref().map(Walls::build).transpose().map_err(Ending::Unready)?;
+    let mut walls =
+        orders.access.as_ref().map(|access| Walls::build(access, orders.view)).transpose().map_err(Ending::Unready)?;
     let mut words = command.into_iter();
     let mut command = Command::new(words.next().ok_or(Ending::NotStarted(Errno::NOENT.raw_os_error()))?);
     command.args(words).process_group(0);
@@ -64,33 +65,40 @@ fn confine(supervisor: Pid, ceilings: &[(Resource, Rlimit)]) -> io::Result<()> {
 
 /// What stands between a program and everything else. They are built by the supervisor, and raised by the program's process.
 struct Walls {
+    view: Option<View>,
     fence: Option<RulesetCreated>,
-    filter: Option<BpfProgram>,
+    filters: Vec<BpfProgram>,
 }
 
 impl Walls {
     /// Builds those that this system has.
-    fn build(access: &Access) -> Result<Self, String> {
-        let has = Protections::probe().had;
-        let fence = has.contains(&Protection::Files).then(|| fence::rules(access)).transpose();
-        let filter = has.contains(&Protection::Network).then(|| filter::of(access)).transpose();
+    fn build(access: &Access, view: bool) -> Result<Self, String> {
+        let view = view.then(|| View::new(access)).transpose();
+        let fence = fence::files().is_ok().then(|| fence::rules(access)).transpose();
+        let filters = filter::available().is_ok().then(|| filter::of(access)).transpose();
         Ok(Self {
+            view: view.map_err(|error| format!("namespaces: {error}"))?,
             fence: fence.map_err(|error| format!("Landlock: {error}"))?,
-            filter: filter.map_err(|error| format!("seccomp: {error}"))?,
+            filters: filters.map_err(|error| format!("seccomp: {error}"))?.map(Vec::from).unwrap_or_default(),
         })
     }
 
     /// Raises them around the calling process, for good.
     fn raise(self) -> Result<(), Box<dyn std::error::Error>> {
+        let mut own = Vec::new();
+        if let Some(view) = self.view {
+            view.enter()?;
+            own = view.own;
+        }
         set_no_new_privs(true)?;
         let none = CapabilitySet::empty();
         set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
         if let Some(fence) = self.fence {
-            // Only now does the name mean this process.
-            let own = PathBeneath::new(PathFd::new("/proc/self")?, AccessFs::ReadFile | AccessFs::ReadDir);
-            fence.add_rule(own)?.restrict_self()?;
+            // Only now do the names mean this process and its own folders.
+            let itself = PathBeneath::new(PathFd::new("/proc/self")?, AccessFs::ReadFile | AccessFs::ReadDir);
+            fence.add_rule(itself)?.add_rules(path_beneath_rules(own, fence::write()))?.restrict_self()?;
         }
-        if let Some(filter) = &self.filter {
+        for filter in &self.filters {
             seccompiler::apply_filter(filter)?;
         }
         Ok(())

@@ -17,13 +17,12 @@ const OLDEST: ABI = ABI::V3;
 pub(super) fn rules(access: &Access) -> Result<RulesetCreated, RulesetError> {
     let read = AccessFs::from_read(WANTED);
     let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::ReadDir | AccessFs::IoctlDev;
-    let write = AccessFs::from_all(WANTED);
     let mut rules = Ruleset::default()
-        .handle_access(write)?
+        .handle_access(write())?
         .handle_access(AccessNet::from_all(WANTED))?
         .scope(Scope::from_all(WANTED))?
         .create()?;
-    for (paths, rights) in [(&access.read, read), (&access.devices, device), (&access.write, write)] {
+    for (paths, rights) in [(&access.read, read), (&access.devices, device), (&access.write, write())] {
         for path in paths {
             // What this system does not have, nobody can reach either.
             let Ok(fd) = PathFd::new(path) else { continue };
@@ -32,6 +31,11 @@ pub(super) fn rules(access: &Access) -> Result<RulesetCreated, RulesetError> {
         }
     }
     Ok(rules)
+}
+
+/// Returns the rights to a folder of its own.
+pub(super) fn write() -> BitFlags<AccessFs> {
+    AccessFs::from_all(WANTED)
 }
 
 /// Returns the rules that leave a process nothing to write to but what it holds open, and nobody to signal but its own; as far as

@@ -60,30 +60,45 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_setdomainname,
 ];
 
-/// Compiles the filter that leaves a program the sockets of `access`, to be applied in its own process.
-pub(super) fn of(access: &Access) -> Result<BpfProgram, BackendError> {
-    program(access.sockets)
+/// Compiles the filters that leave a program the sockets of `access`, to be applied in its own process one after the other.
+pub(super) fn of(access: &Access) -> Result<[BpfProgram; 2], BackendError> {
+    Ok([program(access.sockets)?, unseen()?])
 }
 
-/// Compiles the filters that refuse new processes and other processors than the given ones, and let threads be, to be applied
-/// one after the other. What `clone3` is asked for no filter can see: it is said not to exist, and the C library then asks
-/// `clone`.
+/// Compiles the filters that refuse new processes and other processors than the given ones, and let threads be, to be applied in
+/// the same way.
 pub(super) fn alone() -> Result<[BpfProgram; 2], BackendError> {
-    let is_process = SeccompCondition::new(
-        0,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::MaskedEq(u64::from(libc::CLONE_THREAD.unsigned_abs())),
-        0,
-    )?;
     let mut rules = BTreeMap::from([
-        (libc::SYS_clone, vec![SeccompRule::new(vec![is_process])?]),
+        (libc::SYS_clone, vec![cloning(libc::CLONE_THREAD, Flag::Unset)?]),
         (libc::SYS_sched_setaffinity, Vec::new()),
         // A traced process can stop by one thread alone.
         (libc::SYS_ptrace, Vec::new()),
     ]);
     #[cfg(target_arch = "x86_64")]
     rules.extend([(libc::SYS_fork, Vec::new()), (libc::SYS_vfork, Vec::new())]);
-    Ok([refusing(rules, Errno::PERM)?, refusing(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), Errno::NOSYS)?])
+    Ok([refusing(rules, Errno::PERM)?, unseen()?])
+}
+
+/// What `clone3` is asked for no filter can see: it is said not to exist, and the C library then asks `clone`.
+fn unseen() -> Result<BpfProgram, BackendError> {
+    refusing(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), Errno::NOSYS)
+}
+
+/// Whether a flag is in an argument.
+#[derive(Clone, Copy)]
+enum Flag {
+    Set,
+    Unset,
+}
+
+/// Returns the rule that matches a `clone` with or without a flag.
+fn cloning(flag: libc::c_int, is: Flag) -> Result<SeccompRule, BackendError> {
+    let mask = u64::from(flag.unsigned_abs());
+    let value = match is {
+        Flag::Set => mask,
+        Flag::Unset => 0,
+    };
+    SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)?])
 }
 
 fn refusing(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: Errno) -> Result<BpfProgram, BackendError> {
@@ -93,6 +108,8 @@ fn refusing(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: Errno) -> Result<BpfP
 
 fn program(sockets: Sockets) -> Result<BpfProgram, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+    // In a new namespace of users it would have every capability again.
+    rules.insert(libc::SYS_clone, vec![cloning(libc::CLONE_NEWUSER, Flag::Set)?]);
     rules.insert(
         libc::SYS_socket,
         match sockets {

@@ -5,8 +5,8 @@
 //! and the program: it confines the program, and when the program ends, when it is told to stop, or when the agent dies,
 //! it kills every descendant, those included that left their session and their parent.
 //!
-//! What the program reaches is an [`Access`], enforced by Landlock and seccomp in the program's own process. What a system
-//! cannot enforce is named by [`Protections::probe`].
+//! What the program reaches is an [`Access`], enforced by namespaces, Landlock and seccomp in the program's own process. What
+//! a system cannot enforce is named by [`Protections::probe`].
 
 mod access;
 mod alone;
@@ -22,6 +22,7 @@ mod orders;
 mod protections;
 pub mod supervise;
 mod supervisor;
+mod view;
 
 pub use access::{Access, Sockets};
 pub use alone::{AloneError, alone};

@@ -36,6 +36,9 @@ pub(super) struct Orders {
     pub(super) limits: Limits,
     /// What it may reach; everything that the account may where there is none.
     pub(super) access: Option<Access>,
+    /// Whether it gets its own view: whether the system allows one, the side that gives the orders asks once for all.
+    #[serde(default)]
+    pub(super) view: bool,
 }
 
 /// The supervisor's last words.

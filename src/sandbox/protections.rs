@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::getuid;
 use serde::{Deserialize, Serialize};
 
-use super::{fence, filter};
+use super::{fence, filter, view};
 
 /// One thing that a confined program is kept from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,13 +14,15 @@ use super::{fence, filter};
 pub enum Protection {
     /// Reading and writing files that are not its own: Landlock.
     Files,
+    /// What others left in shared folders, memory and queues, and servers that listen there: namespaces.
+    View,
     /// Opening sockets and reaching the network: seccomp, and Landlock where it knows ports.
     Network,
     /// Tracing other processes, and reading their memory: seccomp.
     Tracing,
     /// Signals to processes that it did not start: Landlock.
     Signals,
-    /// Gaining privileges, or keeping those of the account: `no_new_privs`, and no capabilities.
+    /// Gaining privileges, or keeping those of the account: `no_new_privs`, no capabilities, and seccomp against new namespaces.
     Privileges,
     /// More processes at once than any build needs, and processes that outlive their program: the supervisor.
     Processes,
@@ -32,8 +34,9 @@ pub enum Protection {
 
 impl Protection {
     /// Every protection.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Files,
+        Self::View,
         Self::Network,
         Self::Tracing,
         Self::Signals,
@@ -47,6 +50,7 @@ impl Protection {
     pub fn name(self) -> &'static str {
         match self {
             Self::Files => "files",
+            Self::View => "view",
             Self::Network => "network",
             Self::Tracing => "tracing",
             Self::Signals => "signals",
@@ -81,10 +85,11 @@ impl Protections {
     pub fn probe() -> Self {
         Self::sorted(|protection| match protection {
             Protection::Files => fence::files(),
+            Protection::View => view::available(),
             Protection::Signals => fence::signals(),
-            Protection::Network | Protection::Tracing => filter::available(),
+            Protection::Network | Protection::Tracing | Protection::Privileges => filter::available(),
             Protection::Processes => supervised(),
-            Protection::Privileges | Protection::Resources | Protection::Environment => Ok(()),
+            Protection::Resources | Protection::Environment => Ok(()),
         })
     }
 

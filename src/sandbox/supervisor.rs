@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use super::child::Spec;
 use super::descendants::descendants;
 use super::orders::{Orders, Report};
+use super::view;
 
 /// How long a supervisor may take to end when told to stop: longer than it waits for the dying itself.
 pub(super) const GRACE: Duration = Duration::from_secs(8);
@@ -37,6 +38,7 @@ impl Supervisor {
             hold: hold.as_ref().map(AsRawFd::as_raw_fd),
             limits: spec.limits,
             access: spec.access.clone(),
+            view: spec.access.is_some() && view::available().is_ok(),
         };
         let mut command = Command::new(spec.agent);
         command

@@ -50,7 +50,7 @@ const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full"];
 const GPU_READ: &[&str] = &["/sys", "/etc/OpenCL", "/etc/vulkan", "/run/opengl-driver"];
 const GPU_DEVICES: &[&str] = &["/proc", "/dev/dri", "/dev/kfd"];
 
-/// Where servers listen that a program with a GPU may ask: NVIDIA's, and those that know the accounts of a cluster.
+/// Where servers listen that a program with a GPU may ask: NVIDIA's, and those that name accounts.
 const GPU_SERVERS: &[&str] = &["/run/nvidia-fabricmanager", "/run/nvidia-persistenced", "/run/nscd", "/run/nslcd"];
 
 /// Variables that name one folder of a toolchain, and those that name a list of them.

@@ -83,6 +83,8 @@ impl Supervisor {
     /// Kills it, and first those of its descendants that can be found: for one that does not answer.
     pub(super) fn destroy(&self) {
         let Some(pid) = self.pid() else { return };
+        // Stopped, it starts nobody while they are looked for. It can only have ended meanwhile.
+        let _ = kill_process(pid, Signal::STOP);
         for victim in descendants(pid).unwrap_or_default().into_iter().chain([pid]) {
             // It can only have ended meanwhile.
             let _ = kill_process(victim, Signal::KILL);

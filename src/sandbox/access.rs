@@ -51,7 +51,8 @@ const GPU_READ: &[&str] = &["/sys", "/etc/OpenCL", "/etc/vulkan", "/run/opengl-d
 const GPU_DEVICES: &[&str] = &["/proc", "/dev/dri", "/dev/kfd"];
 
 /// Where servers listen that a program with a GPU may ask: NVIDIA's, and those that name accounts.
-const GPU_SERVERS: &[&str] = &["/run/nvidia-fabricmanager", "/run/nvidia-persistenced", "/run/nscd", "/run/nslcd"];
+const GPU_SERVERS: &[&str] =
+    &["/run/nvidia-fabricmanager", "/run/nvidia-persistenced", "/run/nscd", "/run/nslcd", "/tmp/nvidia-mps"];
 
 /// Variables that name one folder of a toolchain, and those that name a list of them.
 const PREFIXES: &[&str] = &["VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "CUDA_HOME", "CUDA_PATH", "CUTLASS_PATH"];

@@ -4,7 +4,8 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -79,19 +80,29 @@ impl Far {
     }
 }
 
+/// Returns the folder of the job that has its place in `room`.
+fn job_in(room: &Path) -> Option<PathBuf> {
+    fs::read_dir(room).unwrap().next().map(|job| job.unwrap().path())
+}
+
 fn holds_ready(room: &Path) -> bool {
-    let job = fs::read_dir(room).unwrap().next();
-    job.is_some_and(|job| job.unwrap().path().join("stage/candidate/ready").exists())
+    job_in(room).is_some_and(|job| job.join("stage/candidate/ready").exists())
 }
 
 #[test]
 fn a_job_is_run_in_a_private_folder_and_its_output_comes_back_whole() {
-    let private = "stat -c %a ../.. && cat kernel.txt && printf '\\377\\n' >$AFTERHOURS_RESULT";
-    let answers = Far::start(&orders(private)).answers();
+    let waits =
+        "touch ready; until [ -e go ]; do sleep 0.01; done; cat kernel.txt && printf '\\377\\n' >$AFTERHOURS_RESULT";
+    let far = Far::start(&orders(waits));
+    far.wait_until_it_sleeps();
+    let job = job_in(far.room.path()).unwrap();
+    assert_eq!(fs::metadata(&job).unwrap().permissions().mode() & 0o777, 0o700);
+    fs::write(job.join("stage/candidate/go"), "").unwrap();
+    let answers = far.answers();
     assert!(answers.first().unwrap()["begun"]["host"].is_string(), "{answers:?}");
     assert_eq!(answers.last().unwrap(), "done");
     let ran = &answers[answers.len() - 2]["ran"];
-    assert_eq!((&ran["stdout"], &ran["result"]), (&"700\ntext".into(), &"/wo=".into()), "{ran}");
+    assert_eq!((&ran["stdout"], &ran["result"]), (&"text".into(), &"/wo=".into()), "{ran}");
 }
 
 #[test]

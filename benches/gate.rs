@@ -27,7 +27,8 @@ async fn main() -> Result<(), Failed> {
     let broken = cuda.replacen(';', "", 1);
     let agent = Path::new(env!("CARGO_BIN_EXE_agent"));
     let gate = |kernel: &str, text: &str| {
-        Gate::new(agent.to_owned(), Path::new(kernel), &Gpu::default(), Some(text.as_bytes().to_vec()))
+        let reference = text.as_bytes().to_vec();
+        Gate::new(agent.to_owned(), Path::new(kernel), &Gpu::default()).with_reference(Some(reference))
     };
     let (of_cuda, of_python) = (gate("kernel.cu", &cuda), gate("submission.py", &python));
     let mut times: [Vec<Duration>; 4] = Default::default();
@@ -40,7 +41,7 @@ async fn main() -> Result<(), Failed> {
             match gate.check(text.as_bytes()).await {
                 Checked::Aside(why) if round == 0 => println!("skipped: {why}"),
                 Checked::Aside(_) => {}
-                Checked::Passed(_) | Checked::Rejected(..) => times.push(begun.elapsed()),
+                Checked::Passed(_) | Checked::Rejected { .. } => times.push(begun.elapsed()),
             }
         }
         let begun = Instant::now();

@@ -2,20 +2,25 @@
 
 #![expect(clippy::panic, clippy::print_stderr, reason = "a helper of a test fails the test, and says what it skips")]
 
+use std::env::consts::ARCH;
 use std::path::Path;
 use std::time::Duration;
 
 use afterhours::gate::{Checked, Gate};
 use afterhours::harness::open;
+use afterhours::mission::SandboxChoice;
 use afterhours::protocol::{Effort, Gpu, KernelFailure, MetricName, Outcome, Profile};
-use afterhours::runner::{DeviceLock, Local};
+use afterhours::runner::{DeviceLock, Local, RunnerError};
+use afterhours::sandbox::Protections;
 use afterhours::stats::{Aim, Rule};
 use afterhours::tools::{Bench, Order, Yardstick, measure};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use tempfile::TempDir;
 
 fn gate(kernel: &str, gpu: &str, reference: Option<&str>) -> Gate {
     let reference = reference.map(|text| text.as_bytes().to_vec());
-    Gate::new(env!("CARGO_BIN_EXE_agent").into(), Path::new(kernel), &Gpu(gpu.to_owned()), reference)
+    let gate = Gate::new(env!("CARGO_BIN_EXE_agent").into(), Path::new(kernel), &Gpu(gpu.to_owned()));
+    gate.with_reference(reference)
 }
 
 async fn check(kernel: &str, gpu: &str, reference: Option<&str>, text: &str) -> Checked {
@@ -24,7 +29,7 @@ async fn check(kernel: &str, gpu: &str, reference: Option<&str>, text: &str) -> 
 
 fn rejected(checked: Checked) -> String {
     match checked {
-        Checked::Rejected(errors, _) => errors,
+        Checked::Rejected { errors, .. } => errors,
         other => panic!("{other:?}"),
     }
 }
@@ -148,4 +153,65 @@ async fn cuda_that_only_nvcc_compiles_is_let_through() {
     let with_host_code = format!("#include <torch/extension.h>\n{SCALE}");
     let reason = aside(check("k.cu", "B200", Some(&with_host_code), &format!("{with_host_code}\n}}")).await);
     assert!(reason.contains("the kernel as found does not compile"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_text_that_includes_a_file_of_the_user_s_is_not_shown_it_by_the_compiler_s_errors() {
+    if !is_nvrtc_here().await {
+        return;
+    }
+    let home = TempDir::new().unwrap();
+    let secret = home.path().join("token");
+    std::fs::write(&secret, "hunter2 is my password\n").unwrap();
+    let text = format!("#include {:?}\n{SCALE}", secret.display().to_string());
+    let errors = |sandbox| {
+        let gate = gate("k.cu", "B200", Some(SCALE)).confined(sandbox).unwrap();
+        let text = text.clone();
+        async move { rejected(gate.check(text.as_bytes()).await) }
+    };
+    // This is what it is kept from.
+    let shown = errors(SandboxChoice::Unconfined).await;
+    assert!(shown.contains("hunter2"), "{shown}");
+    let protections = Protections::probe();
+    if !protections.is_complete() {
+        eprintln!("left out: this system compiles texts {protections}");
+        return;
+    }
+    for sandbox in [SandboxChoice::BestEffort, SandboxChoice::Required] {
+        let shown = errors(sandbox).await;
+        assert!(!shown.contains("hunter2") && shown.contains("cannot open source file"), "{sandbox:?}: {shown}");
+    }
+}
+
+/// Does something on a system without Landlock: a thread of its own is told that there is none, and so are its children.
+fn without_landlock(act: impl FnOnce() + Send) {
+    let rules = [(libc::SYS_landlock_create_ruleset, Vec::new())].into();
+    let (mismatch, refused) = (SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS.unsigned_abs()));
+    let filter = SeccompFilter::new(rules, mismatch, refused, ARCH.try_into().unwrap()).unwrap();
+    let filter: BpfProgram = filter.try_into().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            seccompiler::apply_filter(&filter).unwrap();
+            act();
+        });
+    });
+}
+
+#[test]
+fn a_gate_that_must_confine_and_cannot_is_refused_and_one_that_should_says_what_it_lacks() {
+    without_landlock(|| {
+        let refused = |kernel, gpu| gate(kernel, gpu, None).confined(SandboxChoice::Required).map(drop);
+        let error = refused("k.py", "cpu").unwrap_err();
+        assert!(matches!(&error, RunnerError::Missing(text) if text.contains("without files")), "{error}");
+        // No compiler of the gate's looks at these.
+        assert!(refused("k.c", "cpu").is_ok() && refused("k.cu", "cpu").is_ok());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let gate = gate("k.py", "cpu", None).confined(SandboxChoice::BestEffort).unwrap();
+        match runtime.block_on(gate.check(b"def kernel(\n")) {
+            Checked::Rejected { protections, .. } => {
+                assert!(protections.unwrap().to_string().starts_with("without files (it needs Landlock"));
+            }
+            other => panic!("{other:?}"),
+        }
+    });
 }

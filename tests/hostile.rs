@@ -6,7 +6,9 @@
 mod scene;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
+use afterhours::sandbox::Protections;
 use scene::{BEGIN, KERNEL, Scene, analysis, any, candidate, confirm, edit, eventually, read, revert, test};
 use serde_json::{Value, json};
 
@@ -238,7 +240,7 @@ fn an_artifact_says_what_confined_its_processes_and_a_confined_kernel_finds_noth
     scene.script(&[&[edit(&curious), test(), analysis("REVERT")]]);
     scene.run();
     let text = fs::read_to_string(scene.artifacts().join("iter-0001/test.txt")).unwrap();
-    let protections = afterhours::sandbox::Protections::probe();
+    let protections = Protections::probe();
     assert!(text.contains(&format!("sandbox: {protections}")), "{text}");
     if protections.is_complete() {
         assert!(!text.contains("hunter2") && fs::read_to_string(&secret).unwrap() == "hunter2\n", "{text}");
@@ -278,4 +280,41 @@ fn a_machine_that_forbids_user_namespaces_measures_on_and_says_so_unless_the_mis
     let text = fs::read_to_string(scene.artifacts().join("iter-0001/test.txt")).unwrap();
     assert!(text.contains("without view (user namespaces are used up or turned off"), "{text}");
     assert!(text.contains("time_us"), "{text}");
+}
+
+/// A Python that a text takes over while it compiles it, as no text should be able to.
+const CAPTURED: &str = "#!/bin/sh\ngrep -q curious submission.py || exit 0\ncat '@SECRET@' >&2\nexit 1\n";
+
+#[test]
+fn a_compiler_that_a_text_takes_over_before_the_measurement_finds_nothing_of_the_user_s_either() {
+    for confined in [true, false] {
+        let scene = Scene::new("");
+        let secret = scene.outside().join("secret.txt");
+        fs::write(&secret, "hunter2\n").unwrap();
+        let bin = scene.outside().join("tools/bin");
+        fs::create_dir_all(&bin).unwrap();
+        let python = bin.join("python3");
+        fs::write(&python, CAPTURED.replace("@SECRET@", secret.to_str().unwrap())).unwrap();
+        fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let scene = scene.with_variable("PATH", path);
+        let mission = scene::mission("kernel.py", "harness.sh", "");
+        let sandbox = if confined { "" } else { "sandbox: unconfined\n" };
+        scene.write("mission.md", mission.replace("sandbox: unconfined\n", sandbox));
+        scene.write("harness.sh", TRUSTING);
+        scene.write("kernel.py", "time_us=100\n");
+        scene.git(&["add", "-A"]);
+        scene.git(&["commit", "-q", "-m", "a kernel in Python"]);
+        scene.script(&[&[edit("time_us=40  # curious\n"), test(), analysis("REVERT")]]);
+        scene.run();
+        let text = fs::read_to_string(scene.artifacts().join("iter-0001/test.txt")).unwrap();
+        let protections = if confined { Protections::probe() } else { Protections::unconfined() };
+        assert!(text.contains(&format!("sandbox: {protections}")), "{text}");
+        if confined && protections.is_complete() {
+            let refused = ["Permission denied", "No such file or directory"].iter().any(|word| text.contains(word));
+            assert!(!text.contains("hunter2") && refused, "{text}");
+        } else {
+            assert!(text.contains("hunter2"), "{text}");
+        }
+    }
 }

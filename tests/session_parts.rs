@@ -72,7 +72,7 @@ fn repository() -> tempfile::TempDir {
 fn parts(root: &Path) -> Parts {
     let mission = mission::parse(Path::new("mission.md"), MISSION, &BTreeMap::new()).unwrap();
     Parts {
-        agent: None,
+        gate: None,
         workspace: Workspace::open(root, &mission.kernel).unwrap(),
         harness: harness::open(&root.join(&mission.harness)).unwrap(),
         runner: Box::new(Instant),

@@ -279,7 +279,7 @@ fn session(root: &Path, model: OpenAi, iterations: u32) -> Session {
     );
     let mission = mission::parse(Path::new("mission.md"), &text, &BTreeMap::new()).unwrap();
     let parts = Parts {
-        agent: None,
+        gate: None,
         workspace: Workspace::open(root, &mission.kernel).unwrap(),
         harness: harness::open(&root.join(&mission.harness)).unwrap(),
         runner: Box::new(Canned::new(fate, Default::default())),

@@ -101,7 +101,7 @@ impl Stage {
         let mission = mission::parse(&mission_file, &text, &Default::default())?;
         let opening = Opening { run_id: "bench".parse()?, mission_file, vars: Default::default() };
         let parts = Parts {
-            agent: None,
+            gate: None,
             workspace: Workspace::open(&self.root, &mission.kernel)?,
             harness: harness::open(&self.root.join(&mission.harness))?,
             runner: Box::new(runner),

@@ -77,7 +77,7 @@ fn measure(args: &MeasureArgs, mode: Mode, incumbent: Option<&Path>) -> Result<E
     }
     let harness_name = harness.name().to_owned();
     let kernel = workspace.kernel_path();
-    let gate = Gate::new(own_path()?, kernel, &gpu, incumbent.clone()).beside(harness.builds());
+    let gate = Gate::new(own_path()?, kernel, &gpu).with_reference(incumbent.clone()).beside(harness.builds());
     let bench = Bench {
         harness,
         runner: runner(args.runner)?,

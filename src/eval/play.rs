@@ -105,7 +105,7 @@ impl Playing<'_> {
         let tune = if self.scenario.replies.has_tuner() { 0 } else { mission.tune };
         let replay = Replay::from(self.scenario.replies.clone());
         Ok(Parts {
-            agent: None,
+            gate: None,
             workspace: Workspace::open(self.stage.root(), &mission.kernel).map_err(|error| error.to_string())?,
             harness: Box::new(ScriptedHarness {
                 file: harness::open(&self.stage.root().join(HARNESS)).map_err(|error| error.to_string())?,

@@ -10,8 +10,10 @@ use super::nvrtc;
 use crate::harness::arch;
 use crate::harness::nvrtc::Nvrtc;
 use crate::harness::{self, Exec, Exit, Job, Program, Ran, Role, Stage};
+use crate::mission::SandboxChoice;
 use crate::protocol::Gpu;
-use crate::runner::{Local, Runner};
+use crate::runner::{Local, Runner, RunnerError};
+use crate::sandbox::Protections;
 
 /// Longer than any single kernel takes to compile.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -37,8 +39,15 @@ except Exception as error:
 pub enum Checked {
     /// It compiles: what the compiler tells of its registers and spills, empty where it tells nothing.
     Passed(String),
-    /// It does not compile: the errors, and the process that found them.
-    Rejected(String, Ran),
+    /// It does not compile.
+    Rejected {
+        /// What is wrong with it.
+        errors: String,
+        /// The process that found that.
+        ran: Ran,
+        /// What kept that process from everything else.
+        protections: Option<Protections>,
+    },
     /// Nobody could look at it, for this reason; empty for texts that no compiler here knows.
     Aside(String),
 }
@@ -47,6 +56,7 @@ pub enum Checked {
 pub struct Gate {
     compiler: Compiler,
     agent: PathBuf,
+    sandbox: SandboxChoice,
     /// The kernel as found: where this is rejected too, the compiler is not the one it is written for.
     reference: Option<Vec<u8>>,
     fits: OnceCell<bool>,
@@ -65,10 +75,17 @@ enum Compiler {
 }
 
 impl Gate {
-    /// Returns the gate for the kernel in the file `kernel`, whose text is `reference` before any change. Compilers are started
-    /// through `agent`, the agent binary.
-    pub fn new(agent: PathBuf, kernel: &Path, gpu: &Gpu, reference: Option<Vec<u8>>) -> Self {
-        Self { compiler: Compiler::of(kernel, gpu), agent, reference, fits: OnceCell::new() }
+    /// Returns the gate for the kernel in the file `kernel`. Compilers are started through `agent`, the agent binary, and confined
+    /// as far as this system can.
+    pub fn new(agent: PathBuf, kernel: &Path, gpu: &Gpu) -> Self {
+        let compiler = Compiler::of(kernel, gpu);
+        Self { compiler, agent, sandbox: SandboxChoice::default(), reference: None, fits: OnceCell::new() }
+    }
+
+    /// Returns the gate that knows the kernel's text before any change.
+    #[must_use]
+    pub fn with_reference(self, text: Option<Vec<u8>>) -> Self {
+        Self { reference: text, fits: OnceCell::new(), ..self }
     }
 
     /// Returns the gate beside a harness whose own build alone can judge a text, for this reason: it then says so, and no more.
@@ -80,10 +97,23 @@ impl Gate {
         }
     }
 
+    /// Returns the gate with its compilers confined as the mission has it.
+    ///
+    /// # Errors
+    /// Where the mission requires what this system lacks, and the gate has a compiler to start.
+    pub fn confined(self, sandbox: SandboxChoice) -> Result<Self, RunnerError> {
+        let gate = Self { sandbox, ..self };
+        match gate.compiler {
+            Compiler::None | Compiler::Missing(_) => {}
+            Compiler::Python | Compiler::Nvrtc { .. } => drop(gate.runner(Path::new(""))?),
+        }
+        Ok(gate)
+    }
+
     /// Has the compiler look at `text`.
     pub async fn check(&self, text: &[u8]) -> Checked {
         match self.look(text).await {
-            Checked::Rejected(errors, _) if !self.fits().await => Checked::Aside(format!(
+            Checked::Rejected { errors, .. } if !self.fits().await => Checked::Aside(format!(
                 "the kernel as found does not compile by itself either, so this says nothing: {errors}"
             )),
             checked => checked,
@@ -111,8 +141,10 @@ impl Gate {
             Ok(room) => room,
             Err(error) => return Checked::Aside(format!("no folder for the compiler: {error}")),
         };
-        // With its locks in this folder, the runner waits for no device.
-        let runner = Local::new(self.agent.clone(), room.path().join("stage")).with_locks_in(room.path().to_owned());
+        let runner = match self.runner(room.path()) {
+            Ok(runner) => runner,
+            Err(error) => return Checked::Aside(error.to_string()),
+        };
         let job = Job {
             first_pair: 0,
             gpu: Gpu("cpu".to_owned()),
@@ -121,21 +153,28 @@ impl Gate {
             timeout: TIMEOUT,
         };
         match runner.run(&job, &mut |_| {}).await.map(|output| output.ran.into_iter().next()) {
-            Ok(Some(ran)) => verdict(ran),
+            Ok(Some(ran)) => verdict(ran, runner.protections()),
             Ok(None) => Checked::Aside("the compiler was not started".to_owned()),
             Err(error) => Checked::Aside(error.to_string()),
         }
     }
+
+    /// Returns what starts the compiler: the runner of builds, which with its locks in this `room` waits for no device.
+    fn runner(&self, room: &Path) -> Result<Local, RunnerError> {
+        let local = Local::new(self.agent.clone(), room.join("stage")).with_locks_in(room.to_owned());
+        local.confined(self.sandbox)
+    }
 }
 
-fn verdict(ran: Ran) -> Checked {
-    match ran.exit {
-        Exit::Code(0) => Checked::Passed(resources(&ran.stdout)),
-        Exit::Code(code) if code == i32::from(nvrtc::REJECTED) => Checked::Rejected(excerpt(&ran.stderr), ran),
-        Exit::Code(_) => Checked::Aside(excerpt(&ran.stderr).chars().take(MAX_REASON).collect()),
-        Exit::Signal(signal) => Checked::Rejected(format!("the compiler crashed at it, by signal {signal}"), ran),
-        Exit::TimedOut => Checked::Rejected(format!("still compiling after {} s", TIMEOUT.as_secs()), ran),
-    }
+fn verdict(ran: Ran, protections: Option<Protections>) -> Checked {
+    let errors = match ran.exit {
+        Exit::Code(0) => return Checked::Passed(resources(&ran.stdout)),
+        Exit::Code(code) if code == i32::from(nvrtc::REJECTED) => excerpt(&ran.stderr),
+        Exit::Code(_) => return Checked::Aside(excerpt(&ran.stderr).chars().take(MAX_REASON).collect()),
+        Exit::Signal(signal) => format!("the compiler crashed at it, by signal {signal}"),
+        Exit::TimedOut => format!("still compiling after {} s", TIMEOUT.as_secs()),
+    };
+    Checked::Rejected { errors, ran, protections }
 }
 
 impl Compiler {

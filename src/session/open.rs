@@ -11,6 +11,7 @@ use super::find::{fold_run, recording_path};
 use super::ground::{load_mission, recorded_mission};
 use super::parts::{Opening, Parts};
 use super::wish::StopFlag;
+use crate::gate::Gate;
 use crate::harness;
 use crate::mission::{Mission, ModelChoice, RunnerChoice};
 use crate::model::{
@@ -156,8 +157,9 @@ fn parts(
     if mission.runner == RunnerChoice::Local {
         harness.equipped()?;
     }
+    let gate = Gate::new(options.agent.clone(), workspace.kernel_path(), gpu).beside(harness.builds());
     Ok(Parts {
-        agent: Some(options.agent.clone()),
+        gate: Some(gate.confined(mission.sandbox)?),
         harness,
         runner: open_runner(&mission, &options.agent, folder)?,
         model: open_model(&mission, root, asking)?,

@@ -28,8 +28,8 @@ use crate::workspace::Workspace;
 
 /// What a session works with. [`Session::start`] and [`Session::resume`] choose the parts by mission and command line.
 pub struct Parts {
-    /// The `agent` binary, through which a compiler looks at each text before it is measured; without it, none does.
-    pub agent: Option<PathBuf>,
+    /// Whose compiler looks at each text before it is measured; without it, none does.
+    pub gate: Option<Gate>,
     /// What to do.
     pub mission: Mission,
     /// The kernel in its repository.
@@ -161,13 +161,13 @@ impl Session {
         folder: PathBuf,
         parts: Parts,
     ) -> Result<Self, SessionError> {
-        let Parts { agent, mission, workspace, harness, runner, model, patience, observer, stop } = parts;
+        let Parts { gate, mission, workspace, harness, runner, model, patience, observer, stop } = parts;
         let terms = &state.run.terms;
         let (root, kernel) = (workspace.repo_root(), workspace.kernel_path());
         let found = Snapshots::new(&folder).get(state.run.baseline)?;
         let (stop, wall_end) = (stop.watching(&folder), WallEnd::default());
         let runner = Box::new(Impatient { runner, stop: stop.clone(), end: wall_end.clone() });
-        let gate = agent.map(|agent| Gate::new(agent, kernel, &terms.gpu, Some(found)).beside(harness.builds()));
+        let gate = gate.map(|gate| gate.with_reference(Some(found)));
         Ok(Self {
             forbidden: Forbidden::new(&terms.forbidden),
             readable: Readable::new(root, &folder, kernel, &harness.files(), &mission.read),

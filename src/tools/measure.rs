@@ -101,7 +101,8 @@ pub async fn measure(
     let compiled = match &bench.gate {
         None => None,
         Some(gate) => match gate.check(order.candidate).await {
-            Checked::Rejected(errors, ran) => {
+            Checked::Rejected { errors, ran, protections } => {
+                series.protections = protections;
                 series.reject(errors, ran);
                 return Ok(series.measured(begun, None));
             }

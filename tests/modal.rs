@@ -43,6 +43,18 @@ impl Place {
         self.scene.outside().join("modal")
     }
 
+    /// The folders of the apps that are deployed, the newest last.
+    fn apps(&self) -> Vec<PathBuf> {
+        let mut apps: Vec<_> = fs::read_dir(self.room()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        apps.sort_by_key(|app| fs::metadata(app).unwrap().modified().unwrap());
+        apps
+    }
+
+    /// What `modal app stop` does.
+    fn stop(&self, app: &Path) {
+        fs::remove_dir_all(app).unwrap();
+    }
+
     /// A night of one change that reaches the target.
     fn night(&self) -> Ended {
         let turn = [edit("time_us 40\n"), test(), analysis("KEEP"), candidate(), analysis("KEEP"), confirm()];
@@ -88,7 +100,7 @@ fn the_first_run_deploys_the_app_once_and_measures_through_it() {
 }
 
 #[test]
-fn the_app_is_deployed_by_hand_where_it_or_the_program_changed_or_it_is_gone() {
+fn the_app_is_deployed_by_hand_where_it_is_not_there() {
     let place = Place::new("");
     let (due, not_due) = ((Some(0), "deployed"), (Some(0), "nothing to deploy"));
     let look = |ended: Ended, (code, word): (Option<i32>, &str)| {
@@ -99,11 +111,34 @@ fn the_app_is_deployed_by_hand_where_it_or_the_program_changed_or_it_is_gone() {
     assert_eq!(place.deploy(&[]).code, Some(2), "a runner that needs nothing, and no step of the mission's own");
     look(place.deploy(&modal), due);
     look(place.deploy(&modal), not_due);
-    look(place.other_build(&["deploy", "--mission", "mission.md", "--runner", "modal"]), due);
-    look(place.deploy(&modal), due);
-    fs::remove_file(place.room().join("modal_app.py")).unwrap();
+    fs::remove_dir_all(place.scene.root().join("artifacts")).unwrap();
+    look(place.deploy(&modal), not_due);
+    place.stop(&place.apps()[0]);
     look(place.deploy(&modal), due);
     look(place.deploy(&modal), not_due);
+}
+
+#[test]
+fn two_builds_on_one_account_have_an_app_each_and_neither_is_in_the_other_s_way() {
+    let place = Place::new("runner: modal");
+    let deploy = ["deploy", "--mission", "mission.md"];
+    for said in ["deployed", "nothing to deploy"] {
+        for ended in [place.deploy(&[]), place.other_build(&deploy)] {
+            assert!(ended.code == Some(0) && ended.stdout.contains(said), "{ended:?}");
+        }
+    }
+    let [ours, theirs] = &place.apps()[..] else { panic!("{:?}", place.apps()) };
+    assert_eq!(fs::read_link(theirs.join("agent")).unwrap(), place.scene.outside().join("agent"));
+    let ended = place.night();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!place.scene.events().iter().any(|event| event == "deploy_started"));
+    let ended = place.other_build(&BENCHMARK);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    // The name tells which one is to be deployed.
+    place.stop(ours);
+    let ended = place.scene.agent(&BENCHMARK);
+    let name = ours.file_name().unwrap().to_str().unwrap();
+    assert!(ended.code == Some(3) && ended.stderr.contains(name) && ended.stderr.contains("agent deploy"), "{ended:?}");
 }
 
 #[test]
@@ -127,19 +162,21 @@ fn a_deploy_that_fails_twice_blocks_the_run_before_anything_is_measured() {
 }
 
 #[test]
-fn another_build_in_the_app_blocks_the_run_until_this_one_is_deployed() {
+fn another_build_in_this_build_s_app_blocks_the_run_until_the_app_is_stopped_and_deployed_anew() {
     let place = Place::new("runner: modal");
     assert_eq!(place.other_build(&["deploy", "--mission", "mission.md"]).code, Some(0));
-    let agent = fs::read_link(place.room().join("agent")).unwrap();
+    let agent = fs::read_link(place.apps()[0].join("agent")).unwrap();
     assert_eq!(place.deploy(&[]).code, Some(0));
-    // Somebody else deploys theirs meanwhile.
-    fs::remove_file(place.room().join("agent")).unwrap();
-    std::os::unix::fs::symlink(agent, place.room().join("agent")).unwrap();
+    // A deploy of somebody's own put theirs there.
+    let ours = place.apps()[1].clone();
+    fs::remove_file(ours.join("agent")).unwrap();
+    std::os::unix::fs::symlink(agent, ours.join("agent")).unwrap();
     let ended = place.night();
     assert_eq!(ended.code, Some(12), "{ended:?}");
-    assert!(ended.stdout.contains("another build") && ended.stdout.contains("agent deploy"), "{ended:?}");
+    let remedy = format!("modal app stop {}`, then `agent deploy", ours.file_name().unwrap().to_str().unwrap());
+    assert!(ended.stdout.contains("another build") && ended.stdout.contains(&remedy), "{ended:?}");
 
-    fs::remove_file(place.room().join("modal_app.py")).unwrap();
+    place.stop(&ours);
     let ended = place.scene.agent(&["resume", "night"]);
     assert_eq!(ended.code, Some(3), "{ended:?}");
     assert!(ended.stderr.contains("agent deploy"), "{ended:?}");

@@ -1,11 +1,13 @@
 """The far side of `runner: modal`: one call is one job, in one container, on one GPU.
 
-Deployed by a run or by `agent deploy`, never by a model. AFTERHOURS_AGENT names the agent binary that goes along.
+Deployed by a run or by `agent deploy`, never by a model. AFTERHOURS_AGENT names the agent binary that goes along. Its file is
+written under the name of the app, which tells app and binary from all others.
 """
 
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import modal
 
@@ -35,7 +37,7 @@ image = (
 if modal.is_local():
     image = image.add_local_file(AGENT, THERE)
 
-app = modal.App("afterhours")
+app = modal.App(Path(__file__).stem)
 
 
 def last_words(child):

@@ -1,6 +1,6 @@
 """The near side of `runner: modal`: hands a line of orders to the deployed app, and its answers back.
 
-Arguments: `check`, whose exit code is 4 where the app is not there, or `run GPU SECONDS`. The end of the input before the answer
+Arguments: `check APP`, whose exit code is 4 where the app is not there, or `run APP GPU SECONDS`. The end of the input before the answer
 cancels the call.
 """
 
@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 
-APP, CLASS = "afterhours", "Duel"
+CLASS = "Duel"
 ABSENT = 4
 
 
@@ -27,12 +27,13 @@ def main():
         from modal.exception import TimeoutError as TooLong
     except ImportError as error:
         fail("missing", f"python3 has no Modal client ({error}): pip install modal")
+    verb, app = sys.argv[1:3]
     try:
-        duel = modal.Cls.from_name(APP, CLASS)
-        if sys.argv[1] == "check":
+        duel = modal.Cls.from_name(app, CLASS)
+        if verb == "check":
             duel.hydrate()
             return
-        gpu, seconds = sys.argv[2], float(sys.argv[3])
+        gpu, seconds = sys.argv[3], float(sys.argv[4])
         orders = sys.stdin.buffer.readline()
         options = {} if gpu == "cpu" else {"gpu": gpu}
         call = duel.with_options(timeout=int(seconds) + 120, **options)().run.spawn(orders, seconds)
@@ -47,7 +48,7 @@ def main():
     except AuthError as error:
         fail("missing", f"no valid credentials ({error}): run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET")
     except NotFoundError as error:
-        fail("missing", f"the app {APP} was never deployed ({error}): run `agent deploy`", ABSENT)
+        fail("missing", f"the app {app} of this build is not deployed ({error}): run `agent deploy`", ABSENT)
     except TooLong as error:
         fail("timed_out", f"the call took longer than it may ({error})")
     except Exception as error:

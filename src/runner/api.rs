@@ -57,14 +57,26 @@ pub struct Deployable {
     /// How, where the mission does not say it: `AFTERHOURS_APP` names the file that the command deploys, and `AFTERHOURS_AGENT`
     /// the agent binary that goes along. None of its files is the repository's.
     pub step: Deploy,
-    /// The text of that file, and the name that it has.
-    pub app: (&'static str, &'static str),
+    /// The name of that file, and its text.
+    pub app: (String, &'static str),
     /// The agent binary.
     pub agent: PathBuf,
-    /// The hash of both: where it is not that of the last success, the deploy is due.
+    /// The hash of both.
     pub hash: ContentHash,
-    /// What the place says where nothing is deployed there; nothing where something is, or where the place was not asked.
-    pub absent: Option<String>,
+    /// What the place says of it.
+    pub presence: Presence,
+}
+
+/// Whether what is to be deployed is there already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// The place was not asked, or gave no answer: it is taken to be there where the last success was of the same hash.
+    #[default]
+    Unknown,
+    /// It is.
+    There,
+    /// It is not, in the place's words.
+    Absent(String),
 }
 
 /// A future on the session's single thread.

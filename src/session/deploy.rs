@@ -12,7 +12,7 @@ use super::ground::load_mission;
 use crate::journal::{FileError, atomic_write, create_folder};
 use crate::mission::{self, RunnerChoice};
 use crate::protocol::{ContentHash, Deploy};
-use crate::runner::{Deployable, Modal, Runner as _};
+use crate::runner::{Deployable, Modal, Presence, Runner as _};
 
 /// What a deploy command came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(super) struct Plan {
     pub(super) step: Deploy,
     /// The hash of what is deployed.
     pub(super) watched: ContentHash,
-    /// Whether it differs from that of the last success, or the place has lost what was deployed.
+    /// Whether it is not there, or differs from what the last success deployed.
     pub(super) is_due: bool,
 }
 
@@ -93,8 +93,12 @@ impl Plan {
             (None, Some(needed)) => (needed.step.clone(), needed.hash),
             (None, None) => return Ok(None),
         };
-        let is_absent = needed.is_some_and(|needed| needed.absent.is_some());
-        let is_due = is_absent || read(&root.join("artifacts")).get(&step.command) != Some(&watched);
+        let is_due = match needed.map(|needed| &needed.presence) {
+            Some(Presence::Absent(_)) => true,
+            // A step of the mission's own may deploy more than that.
+            Some(Presence::There) if own.is_none() => false,
+            _ => read(&root.join("artifacts")).get(&step.command) != Some(&watched),
+        };
         Ok(Some(Self { step, watched, is_due }))
     }
 }
@@ -132,7 +136,7 @@ pub(super) async fn run(root: &Path, command: &str, needed: Option<&Deployable>)
 /// Writes the file that is deployed into a folder of its own, and returns folder, file and agent binary.
 fn unpack(needed: &Deployable) -> io::Result<(TempDir, PathBuf, PathBuf)> {
     let folder = tempfile::tempdir()?;
-    let (name, text) = needed.app;
+    let (name, text) = &needed.app;
     let app = folder.path().join(name);
     fs::write(&app, text)?;
     Ok((folder, app, std::path::absolute(&needed.agent)?))

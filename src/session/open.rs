@@ -19,7 +19,7 @@ use crate::model::{
 };
 use crate::protocol::{Patience, Phase, RunId, Tool};
 use crate::report::Observer;
-use crate::runner::{Local, Modal, Runner, RunnerError, Slurm};
+use crate::runner::{Local, Modal, Presence, Runner, RunnerError, Slurm};
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -125,9 +125,11 @@ impl Session {
             options.apply(&mut mission);
             let workspace = Workspace::open(Path::new(&run.repo_root), Path::new(&run.kernel))?;
             let parts = parts(mission, workspace, folder, options, Asking::Again)?;
-            match parts.runner.deployable().and_then(|needed| needed.absent) {
+            match parts.runner.deployable().map(|needed| needed.presence) {
                 // The run's own deploy is over.
-                Some(absent) if state.phase != Phase::Deploy => Err(RunnerError::Missing(absent).into()),
+                Some(Presence::Absent(absent)) if state.phase != Phase::Deploy => {
+                    Err(RunnerError::Missing(absent).into())
+                }
                 _ => Ok(parts),
             }
         })

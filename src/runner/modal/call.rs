@@ -11,7 +11,7 @@ use super::app::{self, deployable};
 use crate::harness::{Job, JobOutput};
 use crate::mission::SandboxChoice;
 use crate::protocol::Deploy;
-use crate::runner::api::{Deployable, LocalFuture, Progress, Runner, RunnerError};
+use crate::runner::api::{Deployable, LocalFuture, Presence, Progress, Runner, RunnerError};
 use crate::runner::remote::{Ended, LastPlace, Orders, Pipes, Same, environment, talk, told};
 use crate::sandbox::Protections;
 
@@ -24,14 +24,16 @@ const SLACK: Duration = Duration::from_secs(1800);
 /// The exit code by which the program tells that the app is not there.
 const ABSENT: i32 = 4;
 
-/// Runs each job as one call of the app that was deployed.
+/// Runs each job as one call of the app that was deployed for this build.
 #[derive(Debug)]
 pub struct Modal {
     agent: PathBuf,
     same: Same,
     sandbox: SandboxChoice,
-    /// What Modal says where it has no such app.
-    absent: Option<String>,
+    /// The app's name.
+    app: String,
+    /// Whether Modal has it.
+    presence: Presence,
     /// The container of the last job, and what confined its processes there.
     begun: LastPlace,
 }
@@ -43,7 +45,9 @@ impl Modal {
     /// Where that binary cannot be read.
     pub fn new(agent: &Path, sandbox: SandboxChoice) -> Result<Self, RunnerError> {
         let agent = agent.to_owned();
-        Ok(Self { same: Same::of(&agent)?, agent, sandbox, absent: None, begun: LastPlace::default() })
+        let same = Same::of(&agent)?;
+        let (app, presence) = (app::name(same), Presence::Unknown);
+        Ok(Self { agent, same, sandbox, app, presence, begun: LastPlace::default() })
     }
 
     /// Returns the step that deploys the app where a mission has none of its own.
@@ -56,21 +60,24 @@ impl Modal {
     /// # Errors
     /// [`RunnerError::Missing`] without Modal's client or valid credentials. A Modal that is out of reach for now is no error.
     pub fn checked(self) -> Result<Self, RunnerError> {
-        let output =
-            python(&["check"]).into_std().stdin(Stdio::null()).output().map_err(|error| not_started(&error))?;
-        match told(&output.stdout) {
-            Err(RunnerError::Missing(message)) if output.status.code() == Some(ABSENT) => {
-                Ok(Self { absent: Some(message), ..self })
-            }
-            Err(error @ RunnerError::Missing(_)) => Err(error),
-            Ok(()) | Err(RunnerError::NoRoom { .. } | RunnerError::Failed(_) | RunnerError::TimedOut(_)) => Ok(self),
-        }
+        let output = python(&["check", &self.app])
+            .into_std()
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| not_started(&error))?;
+        let presence = match told(&output.stdout) {
+            Err(RunnerError::Missing(message)) if output.status.code() == Some(ABSENT) => Presence::Absent(message),
+            Err(error @ RunnerError::Missing(_)) => return Err(error),
+            Err(RunnerError::NoRoom { .. } | RunnerError::Failed(_) | RunnerError::TimedOut(_)) => Presence::Unknown,
+            Ok(()) => Presence::There,
+        };
+        Ok(Self { presence, ..self })
     }
 
     async fn run_job(&self, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<JobOutput, RunnerError> {
         progress(Progress::WaitingForDevice);
         let seconds = job.timeout.as_secs_f64().to_string();
-        let mut command = python(&["run", &job.gpu.0, &seconds]);
+        let mut command = python(&["run", &self.app, &job.gpu.0, &seconds]);
         // Its end is the end of its input, however this process ends: only so can it still cancel the call. A group of its own
         // keeps it from the signals of the user's terminal.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -85,7 +92,7 @@ impl Modal {
         match talk.ended {
             // It speaks before it begins where it is another build.
             Ended::Told(Err(RunnerError::Missing(message))) if talk.begun.is_none() => {
-                Err(RunnerError::Missing(format!("{message}: run `agent deploy`")))
+                Err(RunnerError::Missing(format!("{message}: run `modal app stop {}`, then `agent deploy`", self.app)))
             }
             Ended::Told(output) => {
                 self.begun.remember(talk.begun);
@@ -116,7 +123,7 @@ impl Runner for Modal {
     }
 
     fn deployable(&self) -> Option<Deployable> {
-        Some(deployable(&self.agent, self.same, self.absent.clone()))
+        Some(deployable(&self.agent, self.same, self.presence.clone()))
     }
 
     fn run<'a>(

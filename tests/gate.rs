@@ -1,6 +1,7 @@
 //! The compile gate: broken texts are found before a device is waited for, and right ones told of.
 
-#![expect(clippy::panic, clippy::print_stderr, reason = "a helper of a test fails the test, and says what it skips")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of a test fails the test")]
+#![expect(clippy::print_stderr, reason = "a test says what it skips")]
 
 use std::env::consts::ARCH;
 use std::path::Path;

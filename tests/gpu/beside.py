@@ -21,7 +21,11 @@ def launcher(task, n):
     if not hasattr(torch.cuda, "_compile_kernel"):
         print("SKIPPED beside.py: this torch compiles no CUDA text; it needs 2.9 or newer", file=sys.stderr)
         sys.exit(3)
-    kernel = torch.cuda._compile_kernel(text, ENTRIES[task])
+    try:
+        kernel = torch.cuda._compile_kernel(text, ENTRIES[task])
+    except OSError as error:
+        print(f"SKIPPED beside.py: torch finds no NVRTC ({error})", file=sys.stderr)
+        sys.exit(3)
     x, y = torch.rand(n, device="cuda"), torch.empty(n, device="cuda")
     grid = (-(-n // (WIDTHS[task] * BLOCK)), 1, 1)
     return lambda: kernel(grid=grid, block=(BLOCK, 1, 1), args=(x, y, n))

@@ -8,13 +8,19 @@ use similar::{ChangeTag, TextDiff};
 ///
 /// Line feeds alone end a line, as in the [tokens](super::lexer::tokens) of a source.
 pub fn added_lines<'a>(before: &str, after: &'a str) -> BTreeMap<usize, &'a str> {
-    let (head, tail) = common_lines(before.as_bytes(), after.as_bytes());
-    let (old, new) = (lines(between(before, head, tail)), lines(between(after, head, tail)));
-    let first = after.get(..head).unwrap_or_default().matches('\n').count();
+    let (old, new, head) = changed(before, after);
+    let (old, new, first) = (lines(old), lines(new), head.matches('\n').count());
     let diff = TextDiff::from_slices(&old, &new);
     let inserted = diff.iter_all_changes().filter(|change| change.tag() == ChangeTag::Insert);
     let places = inserted.filter_map(|change| change.new_index());
     places.filter_map(|place| Some((first + place, *new.get(place)?))).collect()
+}
+
+/// Returns what stays of two texts without the whole lines that they share at their beginnings and at their ends, and the
+/// former of these.
+pub(super) fn changed<'b, 'a>(before: &'b str, after: &'a str) -> (&'b str, &'a str, &'a str) {
+    let (head, tail) = common_lines(before.as_bytes(), after.as_bytes());
+    (between(before, head, tail), between(after, head, tail), after.get(..head).unwrap_or_default())
 }
 
 fn lines(text: &str) -> Vec<&str> {

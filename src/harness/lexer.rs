@@ -1,7 +1,7 @@
 //! Words, texts and marks of a source, without its comments: as much of a language as tripwires need.
 
 /// One token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Token<'a> {
     /// A name or a number.
     Word(&'a str),
@@ -12,7 +12,7 @@ pub(super) enum Token<'a> {
 }
 
 /// How comments and texts look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Comments {
     /// `//` and `/* */`.
     C,
@@ -34,6 +34,11 @@ pub(super) fn tokens(source: &str, comments: Comments, last: usize) -> Vec<(usiz
         rest = left;
     }
     found
+}
+
+/// Returns the lines of a text that begins on `line`, each with its number.
+pub(super) fn lines_of(line: usize, text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split('\n').enumerate().map(move |(at, piece)| (line + at, piece))
 }
 
 /// Returns the token at the start of `rest`, where there is one, and its length in bytes.

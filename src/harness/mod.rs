@@ -18,6 +18,7 @@ pub mod native;
 mod lexer;
 mod wires;
 mod added;
+mod live;
 mod tripwire;
 mod open;
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::added::added_lines;
-use super::lexer::{Comments, Token, tokens};
+use super::lexer::{Comments, Token, lines_of, tokens};
+use super::live::{holds_c, made_live, maybe_live};
 use super::wires::{Act, C, CUDA, Form, PYTHON, TEXTS, Wire};
 
 /// The language of a kernel, as its file's name tells it.
@@ -31,6 +31,14 @@ impl Language {
             _ => None,
         }
     }
+
+    /// Returns how its comments and texts look.
+    pub(super) fn comments(self) -> Comments {
+        match self {
+            Self::C | Self::Cuda => Comments::C,
+            Self::Python => Comments::Python,
+        }
+    }
 }
 
 /// A tripwire that a text trips.
@@ -44,22 +52,32 @@ pub struct Tripped {
     pub act: Act,
 }
 
-/// Returns what the lines that `after` has and `before` has not trip, each once.
+/// Returns what the lines of `after` trip that hold what was not live in `before`, each once.
 ///
-/// Comments trip nothing. The whole text is read for them, so that an added line may lie in the middle of one.
+/// Comments trip nothing, and what an edit frees from one counts as what it adds. The whole text is read for them, so that an
+/// added line may lie in the middle of one.
 pub fn tripped(language: Language, before: &str, after: &str) -> Vec<Tripped> {
-    let added: BTreeSet<usize> = added_lines(before, after).into_keys().collect();
-    let mut found = BTreeSet::new();
-    match language {
-        Language::C => in_c(after, &added, &mut found),
-        Language::Cuda => {
-            in_c(after, &added, &mut found);
-            let last = added.last().copied().unwrap_or_default();
-            find(CUDA, &tokens(after, Comments::C, last), &added, &mut found);
-        }
-        Language::Python => in_python(after, &added, &mut found),
+    let mut found = tripped_on(language, after, &maybe_live(before, after));
+    // Few edits trip anything: only for them is it worth it to read the text before.
+    if !found.is_empty() {
+        found = tripped_on(language, after, &made_live(before, after, language.comments()));
     }
     found.into_iter().collect()
+}
+
+/// Returns what the lines of `text` trip whose numbers are in `added`.
+fn tripped_on(language: Language, text: &str, added: &BTreeSet<usize>) -> BTreeSet<Tripped> {
+    let mut found = BTreeSet::new();
+    match language {
+        Language::C => in_c(text, added, &mut found),
+        Language::Cuda => {
+            in_c(text, added, &mut found);
+            let last = added.last().copied().unwrap_or_default();
+            find(CUDA, &tokens(text, Comments::C, last), added, &mut found);
+        }
+        Language::Python => in_python(text, added, &mut found),
+    }
+    found
 }
 
 fn in_c(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
@@ -67,11 +85,9 @@ fn in_c(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>) {
     let tokens = tokens(text, Comments::C, *last);
     find(C, &tokens, added, found);
     for (line, token) in &tokens {
-        if let Token::Text(text) = token
-            && added.contains(line)
-        {
-            let wires = TEXTS.iter().filter(|wire| text.contains(wire.word));
-            found.extend(wires.map(tripped_by));
+        let Token::Text(text) = token else { continue };
+        for (_, piece) in lines_of(*line, text).filter(|(line, _)| added.contains(line)) {
+            found.extend(TEXTS.iter().filter(|wire| piece.contains(wire.word)).map(tripped_by));
         }
     }
 }
@@ -83,11 +99,11 @@ fn in_python(text: &str, added: &BTreeSet<usize>, found: &mut BTreeSet<Tripped>)
     for (line, token) in &tokens {
         let Token::Text(text) = token else { continue };
         // A kernel for a GPU is often C inside a text; its lines count from where the text begins.
-        if ["#include", "__global__", "extern \"C\""].iter().any(|mark| text.contains(mark)) {
-            let own = text.lines().enumerate().map(|(at, _)| at).filter(|at| added.contains(&(line + at))).collect();
+        if holds_c(text) {
+            let own = lines_of(0, text).map(|(at, _)| at).filter(|at| added.contains(&(line + at))).collect();
             in_c(text, &own, found);
         }
-        if text.contains("AFTERHOURS_") && added.contains(line) {
+        if lines_of(*line, text).any(|(line, piece)| piece.contains("AFTERHOURS_") && added.contains(&line)) {
             found.extend(PYTHON.iter().filter(|wire| wire.name == "harness").take(1).map(tripped_by));
         }
     }
@@ -149,6 +165,10 @@ mod tests {
         tripped(language, "", text).into_iter().map(|tripped| (tripped.name, tripped.act)).collect()
     }
 
+    fn words(language: Language, before: &str, after: &str) -> Vec<&'static str> {
+        tripped(language, before, after).into_iter().map(|tripped| tripped.word).collect()
+    }
+
     fn refused(language: Language, text: &str) -> bool {
         names(language, text).iter().any(|(_, act)| *act == Act::Refuse)
     }
@@ -187,6 +207,73 @@ mod tests {
         let after = "/*\n * A kernel.\n * It calls fork() never.\n */\n#include <unistd.h>\nvoid f(void) {}\n";
         assert_eq!(tripped(Language::C, before, after), []);
         assert!(refused(Language::C, before));
+    }
+
+    #[test]
+    fn code_that_an_edit_frees_from_a_comment_counts_as_added() {
+        let before = "/*\nint y = fork();\n*/\nfloat x;\n";
+        for (what, after) in [
+            ("the opening taken away", "int y = fork();\n*/\nfloat x;\n"),
+            ("both marks taken away", "int y = fork();\nfloat x;\n"),
+            ("closed earlier", "/* */\nint y = fork();\n*/\nfloat x;\n"),
+            ("the opening in a comment", "// /*\nint y = fork();\n*/\nfloat x;\n"),
+            ("the opening in a text", "\"/*\"\nint y = fork();\n*/\nfloat x;\n"),
+        ] {
+            for language in [Language::C, Language::Cuda] {
+                assert_eq!(words(language, before, after), ["fork"], "{what}");
+            }
+        }
+        assert_eq!(words(Language::C, before, "/*\n\nint y = fork();\n*/\nfloat x;\n"), [""; 0]);
+        let clock = "/*\nlong t = clock64();\n*/\n__global__ void f() {}\n";
+        assert_eq!(words(Language::Cuda, clock, &clock.replace("/*\n", "")), ["clock64"; 2]);
+    }
+
+    #[test]
+    fn code_that_an_edit_frees_from_a_text_counts_as_added() {
+        let before = "x = '''\nimport os\n'''\ny = 1\n";
+        for after in ["import os\ny = 1\n", "x = ''''''\nimport os\n''''''\ny = 1\n"] {
+            assert_eq!(words(Language::Python, before, after), ["os"], "{after}");
+        }
+        assert_eq!(words(Language::Python, before, &before.replace("y = 1", "y = 2")), [""; 0]);
+        let spliced = "const char *x = \"a\\\nfork();\\\n\";\n";
+        assert_eq!(words(Language::C, spliced, &spliced.replace("a\\", "a\"")), ["fork"]);
+        assert_eq!(words(Language::C, spliced, &spliced.replace("\nfork", "\na\nfork")), ["fork"]);
+    }
+
+    #[test]
+    fn c_in_a_text_of_pythons_counts_as_added_where_an_edit_frees_it_or_makes_it_c() {
+        let before = "src = r'''\n#include <math.h>\n/*\nint y = fork();\n*/\n'''\n";
+        assert_eq!(words(Language::Python, before, &before.replace("/*\n", "")), ["fork"]);
+        assert_eq!(words(Language::Python, before, &before.replace("/*", "/*\n")), [""; 0]);
+        let no_c = "src = r'''\nint y = fork();\n'''\n";
+        assert_eq!(words(Language::Python, no_c, &no_c.replace("int", "__global__\nint")), ["fork"]);
+        // What C means by a word is not what Python does.
+        let call = "src = r'''\n__global__\nopen(x);\n'''\n";
+        assert_eq!(words(Language::Python, call, &call.replace("src = r'''\n", "").replace("\n'''", "")), ["open"]);
+    }
+
+    #[test]
+    fn code_that_the_preprocessor_leaves_out_is_live_from_the_start() {
+        let left_out = "#if 0\nint y = fork();\n#endif\n";
+        assert_eq!(words(Language::C, "", left_out), ["fork"]);
+        assert_eq!(words(Language::C, left_out, "int y = fork();\n"), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_live_trips_nothing_where_the_edit_touches_only_what_is_beside_it() {
+        let before = "#include <unistd.h>\nint y = fork();\n";
+        let after = "/* For the\n * children. */\n#include <unistd.h> // sic\n\n    int y = fork();\n";
+        assert_eq!(words(Language::C, before, after), [""; 0]);
+        assert_eq!(words(Language::C, before, &before.replace("int y", "int z")), ["fork"]);
+        assert_eq!(words(Language::C, before, &format!("{before}int y = fork();\n")), ["fork"]);
+    }
+
+    #[test]
+    fn each_line_of_a_long_text_counts_for_itself() {
+        let before = "x = open\ny = '''a\nb\n'''\n";
+        let after = before.replace("b\n", "AFTERHOURS_SEED\n");
+        assert_eq!(words(Language::Python, before, &after), ["AFTERHOURS_RESULT"]);
+        assert_eq!(words(Language::Python, &after, &after.replace("a\n", "c\n")), [""; 0]);
     }
 
     #[test]

@@ -122,6 +122,7 @@ fn find(wires: &'static [Wire], tokens: &[(usize, Token<'_>)], added: &BTreeSet<
             Form::Call => after == Some(&Token::Mark('(')) && before != Some(&Token::Mark('.')),
             Form::Member => before == Some(&Token::Mark('.')),
             Form::Include => is_included(tokens, at, *line),
+            Form::Path => before == Some(&Token::Mark('#')) && leads_out(tokens, at, *line),
             Form::Import => is_imported(tokens, at, *line),
         };
         let tripping = |wire: &&Wire| matches_word(wire.word, word) && holds(wire.form);
@@ -139,6 +140,20 @@ fn is_included(tokens: &[(usize, Token<'_>)], at: usize, line: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).and_then(|at| tokens.get(at));
     before(1).is_some_and(|(_, token)| *token == Token::Mark('<'))
         && before(2).is_some_and(|(of, token)| *of == line && *token == Token::Word("include"))
+}
+
+/// Tells whether a path follows on the line that is absolute, or leads upwards.
+fn leads_out(tokens: &[(usize, Token<'_>)], at: usize, line: usize) -> bool {
+    let mut rest = tokens.iter().skip(at + 1).take_while(|(of, _)| *of == line).map(|(_, token)| token);
+    match rest.next() {
+        Some(Token::Text(path)) => path.starts_with('/') || path.contains(".."),
+        Some(Token::Mark('<')) => {
+            let path: Vec<_> = rest.take_while(|token| **token != Token::Mark('>')).collect();
+            let upwards = [&Token::Mark('.'); 2];
+            path.first() == Some(&&Token::Mark('/')) || path.windows(2).any(|pair| pair == upwards)
+        }
+        _ => false,
+    }
 }
 
 /// Tells whether the word is a module's first name in an `import` or `from` on its line.
@@ -183,6 +198,7 @@ mod tests {
                     Form::Call => format!("x = {word} (1);\n"),
                     Form::Member => format!("x = y.{word};\n"),
                     Form::Include => format!("#include <{word}.h>\n"),
+                    Form::Path => format!("#{word} \"/etc/passwd\"\n"),
                     Form::Import => format!("import a, {word}.sub as b\n"),
                 };
                 assert!(names(language, &text).contains(&(wire.name, wire.act)), "{text}");
@@ -199,6 +215,20 @@ mod tests {
         let python = "# import os\n'''uses os.path and import sys, says exec(x)'''\nimport torch\nimport triton.language as tl\n\
                       from task import input_t, output_t\ntiming = loss.item()\nmodel.eval()\ntorch.compile(f)\n";
         assert_eq!(names(Language::Python, python), []);
+    }
+
+    #[test]
+    fn a_file_is_included_from_where_the_compiler_looks_and_from_nowhere_else() {
+        for path in
+            ["\"/etc/passwd\"", "\"../../secret\"", "\"a/../../b\"", "</etc/passwd>", "<../secret>", "<sys/../../x>"]
+        {
+            assert_eq!(words(Language::Cuda, "", &format!("# include {path}\n")).first(), Some(&"include"), "{path}");
+        }
+        for line in
+            ["#include \"task.cuh\"", "#include <cuda/std/array>", "x = include + \"/\";", "#include <cub/cub.cuh>"]
+        {
+            assert_eq!(words(Language::Cuda, "", line), [""; 0], "{line}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(super) enum Form {
     Member,
     /// First in the path of an `#include <…>`.
     Include,
+    /// Before a path that leads out of the kernel's folder.
+    Path,
     /// A module's first name in an `import`.
     Import,
 }
@@ -49,6 +51,7 @@ pub(super) const C: &[Wire] = wires! {
     Refuse "files" Word ["fopen" "fdopen" "freopen" "fwrite" "fread" "opendir" "openat" "creat" "unlink" "rename"
         "lseek" "pread" "pwrite" "memfd_create" "shm_open" "ifstream" "ofstream" "fstream"]
     Refuse "files" Include ["fcntl" "dirent" "fstream" "filesystem"]
+    Refuse "files" Path ["include" "include_next" "embed"]
     Refuse "processes" Word ["fork" "vfork" "clone3" "execl" "execle" "execlp" "execv" "execve" "execvp" "posix_spawn"
         "popen" "ptrace" "process_vm_readv" "process_vm_writev" "waitpid" "getppid" "prctl" "_exit" "_Exit" "quick_exit"]
     Refuse "processes" Call ["system" "kill" "exit" "syscall"]

@@ -35,17 +35,33 @@ fn between(text: &str, head: usize, tail: usize) -> &str {
 /// Returns how many bytes of whole lines two texts share at their beginnings, and how many more at their ends. A change is
 /// mostly small, and a diff takes its time over every line that it is given.
 fn common_lines(a: &[u8], b: &[u8]) -> (usize, usize) {
-    const STRIDE: usize = 64;
-    let strides = a.chunks_exact(STRIDE).zip(b.chunks_exact(STRIDE)).take_while(|(a, b)| a == b).count() * STRIDE;
-    let same = a.iter().zip(b).skip(strides).take_while(|(a, b)| a == b).count() + strides;
-    let head = a.iter().take(same).rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let head = a.iter().take(common_head(a, b)).rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let (a, b) = (a.get(head..).unwrap_or_default(), b.get(head..).unwrap_or_default());
-    let strides = a.rchunks_exact(STRIDE).zip(b.rchunks_exact(STRIDE)).take_while(|(a, b)| a == b).count() * STRIDE;
-    let same = a.iter().rev().zip(b.iter().rev()).skip(strides).take_while(|(a, b)| a == b).count() + strides;
+    let same = common_tail(a, b);
     // A line is whole where a line feed stands before it in both texts.
     let shared = a.get(a.len() - same..).unwrap_or_default();
     let tail = shared.iter().position(|byte| *byte == b'\n').map_or(0, |at| same - at - 1);
     (head, tail)
+}
+
+/// The bytes that are compared at once.
+const STRIDE: usize = 64;
+
+/// Returns how many bytes two texts share at their beginnings.
+fn common_head(a: &[u8], b: &[u8]) -> usize {
+    let strides = a.as_chunks::<STRIDE>().0.iter().zip(b.as_chunks::<STRIDE>().0);
+    let strides = strides.take_while(|(a, b)| a == b).count() * STRIDE;
+    // Each skips by itself: a pair of them would skip byte by byte.
+    let rest = a.iter().skip(strides).zip(b.iter().skip(strides));
+    strides + rest.take_while(|(a, b)| a == b).count()
+}
+
+/// Returns how many bytes two texts share at their ends.
+fn common_tail(a: &[u8], b: &[u8]) -> usize {
+    let strides = a.as_rchunks::<STRIDE>().1.iter().rev().zip(b.as_rchunks::<STRIDE>().1.iter().rev());
+    let strides = strides.take_while(|(a, b)| a == b).count() * STRIDE;
+    let rest = a.iter().rev().skip(strides).zip(b.iter().rev().skip(strides));
+    strides + rest.take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]

@@ -6,27 +6,37 @@ use crate::protocol::{BadMicros, MetricName, Micros};
 
 /// Returns the median of `values`, the mean of the two middle ones where their number is even; `None` of none.
 pub fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    let upper = *sorted.get(middle)?;
-    if sorted.len() % 2 == 1 {
-        return Some(upper);
-    }
-    sorted.get(middle.checked_sub(1)?).map(|lower| f64::midpoint(*lower, upper))
+    median_of(&mut values.to_vec())
+}
+
+/// Returns the median, as [`median`] does, and leaves the values in another order.
+fn median_of(values: &mut [f64]) -> Option<f64> {
+    let (lower, upper) = neighbours(values, values.len().checked_sub(1)? / 2)?;
+    if values.len() % 2 == 1 { Some(lower) } else { upper.map(|upper| f64::midpoint(lower, upper)) }
 }
 
 /// Returns the quantile of `values` at `fraction`, between its two neighbours where it falls between them; `None` of none.
 pub fn quantile(values: &[f64], fraction: f64) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
+    quantile_of(&mut values.to_vec(), fraction)
+}
+
+/// Returns the quantile, as [`quantile`] does, and leaves the values in another order.
+fn quantile_of(values: &mut [f64], fraction: f64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a count of calls is far below 2^52")]
-    let place = fraction.clamp(0.0, 1.0) * sorted.len().saturating_sub(1) as f64;
+    let place = fraction.clamp(0.0, 1.0) * values.len().saturating_sub(1) as f64;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies within the values")]
-    let below = place as usize;
-    let low = *sorted.get(below)?;
-    let high = sorted.get(below.saturating_add(1)).unwrap_or(&low);
-    Some(low + (high - low) * place.fract())
+    let (low, high) = neighbours(values, place as usize)?;
+    Some(low + (high.unwrap_or(low) - low) * place.fract())
+}
+
+/// Returns the value that would stand at `place` if the values were sorted, and the one after it, which the last has not.
+/// The others are not sorted for it.
+fn neighbours(values: &mut [f64], place: usize) -> Option<(f64, Option<f64>)> {
+    if place >= values.len() {
+        return None;
+    }
+    let (_, value, above) = values.select_nth_unstable_by(place, f64::total_cmp);
+    Some((*value, above.iter().copied().min_by(f64::total_cmp)))
 }
 
 /// Returns the arithmetic mean of `values`; `None` of none.
@@ -46,9 +56,9 @@ pub fn geometric_mean(values: &[f64]) -> Option<f64> {
 /// # Errors
 /// Where there are no calls, or their metric is no time.
 pub fn case_metric(metric: MetricName, calls: &[Micros]) -> Result<Micros, BadMicros> {
-    let calls: Vec<f64> = calls.iter().map(|us| us.get()).collect();
+    let mut calls: Vec<f64> = calls.iter().map(|us| us.get()).collect();
     let value = match metric {
-        MetricName::MedianUs | MetricName::GmeanUs => median(&calls),
+        MetricName::MedianUs | MetricName::GmeanUs => median_of(&mut calls),
         MetricName::MeanUs => mean(&calls),
     };
     Micros::new(value.unwrap_or(f64::NAN))
@@ -66,8 +76,8 @@ const STEADY: f64 = 0.2;
 /// # Errors
 /// Where there are no calls.
 pub fn steady(calls: &[Micros]) -> Result<Micros, BadMicros> {
-    let calls: Vec<f64> = calls.iter().map(|us| us.get()).collect();
-    Micros::new(quantile(&calls, STEADY).unwrap_or(f64::NAN))
+    let mut calls: Vec<f64> = calls.iter().map(|us| us.get()).collect();
+    Micros::new(quantile_of(&mut calls, STEADY).unwrap_or(f64::NAN))
 }
 
 /// How the metrics of several cases become one.
@@ -104,13 +114,28 @@ pub fn over_cases(ranking: Ranking, cases: &[Micros]) -> Result<Micros, BadMicro
 /// # Errors
 /// Where there are no blocks.
 pub fn over_blocks(blocks: &[Micros]) -> Result<Micros, BadMicros> {
-    let values: Vec<f64> = blocks.iter().map(|us| us.get()).collect();
-    Micros::new(median(&values).unwrap_or(f64::NAN))
+    let mut values: Vec<f64> = blocks.iter().map(|us| us.get()).collect();
+    Micros::new(median_of(&mut values).unwrap_or(f64::NAN))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn neighbours_are_those_of_the_sorted_values(
+            values in prop::collection::vec(prop_oneof![-5.0..5.0_f64, (-3..3_i32).prop_map(f64::from)], 0..90),
+            place in 0..90_usize,
+        ) {
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            let expected = sorted.get(place).map(|value| (*value, sorted.get(place + 1).copied()));
+            prop_assert_eq!(neighbours(&mut values.clone(), place), expected);
+        }
+    }
 
     #[test]
     fn medians_of_odd_even_and_no_values() {

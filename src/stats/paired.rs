@@ -25,8 +25,8 @@ pub const GUARD: f64 = 0.02;
 pub fn compare(incumbent: &[Micros], candidate: &[Micros], rule: &Rule) -> Option<Comparison> {
     let logs = log_ratios(incumbent, candidate);
     let mut walsh = walsh_averages(&logs);
+    walsh.sort_unstable_by(f64::total_cmp);
     let estimate = median(&walsh)?;
-    walsh.sort_by(f64::total_cmp);
     let (low, high) = interval(&walsh, &signed_rank_counts(logs.len()));
     let Course { standing, capital, .. } = rule.follow(&logs);
     let verdict = match standing {

@@ -155,7 +155,7 @@ impl fmt::Display for InfraFailure {
 
 /// What came of one measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "result")]
+#[serde(rename_all = "snake_case", tag = "result", try_from = "Keys")]
 #[expect(clippy::large_enum_variant, reason = "a measurement is the common case")]
 pub enum Outcome {
     /// Every case of every block passed.
@@ -165,13 +165,13 @@ pub enum Outcome {
         /// The change, or at the baseline the kernel as it was found.
         candidate: Side,
         /// The kernel it is compared with; absent in a smoke test and at the baseline.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         incumbent: Option<Side>,
         /// The comparison; present exactly where the incumbent is.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         comparison: Option<Comparison>,
         /// How far one pair's ratio strayed, as a fraction; absent with too few blocks.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         noise: Option<f64>,
     },
     /// The kernel is at fault.
@@ -204,6 +204,59 @@ impl Outcome {
         match self {
             Self::Measured { comparison, .. } => comparison.as_ref(),
             Self::KernelFailed { .. } | Self::InfraFailed { .. } => None,
+        }
+    }
+}
+
+/// The keys of an [`Outcome`] as they stand. A tag among them would be looked for by way of a copy of every one.
+#[derive(Deserialize)]
+struct Keys {
+    result: Word,
+    device: Option<Device>,
+    candidate: Option<Side>,
+    incumbent: Option<Side>,
+    comparison: Option<Comparison>,
+    noise: Option<f64>,
+    failure: Option<Failure>,
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Measured,
+    KernelFailed,
+    InfraFailed,
+}
+
+/// Of either kind: they share no word.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Failure {
+    Kernel(KernelFailure),
+    Infra(InfraFailure),
+}
+
+impl TryFrom<Keys> for Outcome {
+    type Error = &'static str;
+
+    fn try_from(keys: Keys) -> Result<Self, Self::Error> {
+        let Keys { result, device, candidate, incumbent, comparison, noise, failure, message } = keys;
+        match (result, failure) {
+            (Word::Measured, _) => Ok(Self::Measured {
+                device: device.ok_or("a measured outcome has a `device`")?,
+                candidate: candidate.ok_or("a measured outcome has a `candidate`")?,
+                incumbent,
+                comparison,
+                noise,
+            }),
+            (Word::KernelFailed, Some(Failure::Kernel(failure))) => {
+                Ok(Self::KernelFailed { failure, message: message.ok_or("a failure has a `message`")? })
+            }
+            (Word::InfraFailed, Some(Failure::Infra(failure))) => {
+                Ok(Self::InfraFailed { failure, message: message.ok_or("a failure has a `message`")? })
+            }
+            (Word::KernelFailed | Word::InfraFailed, _) => Err("a failed outcome has a `failure` of its kind"),
         }
     }
 }

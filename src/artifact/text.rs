@@ -104,10 +104,54 @@ pub(super) fn read_value(written: &str) -> Option<String> {
     if written.starts_with('"') { serde_json::from_str(written).ok() } else { Some(written.to_owned()) }
 }
 
+/// How many numbers of a list stand on a line: a block's times are many, and a line for each would be mostly white space.
+const NUMBERS: usize = 10;
+
+/// Writes `value` as JSON, indented by `depth` levels of two spaces.
+fn indented(value: &Value, depth: usize, text: &mut String) {
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n("  ", depth));
+    };
+    let follows = |text: &mut String, at: usize, by: usize| {
+        if at > 0 {
+            text.push(',');
+        }
+        if at.is_multiple_of(by) { line(text, depth + 1) } else { text.push(' ') }
+    };
+    match value {
+        Value::Array(items) if !items.is_empty() => {
+            let by = if items.iter().all(Value::is_number) { NUMBERS } else { 1 };
+            text.push('[');
+            for (at, item) in items.iter().enumerate() {
+                follows(text, at, by);
+                indented(item, depth + 1, text);
+            }
+            line(text, depth);
+            text.push(']');
+        }
+        Value::Object(keys) if !keys.is_empty() => {
+            text.push('{');
+            for (at, (key, item)) in keys.iter().enumerate() {
+                follows(text, at, 1);
+                // Writing to a string cannot fail, here and below.
+                let _ = write!(text, "{}: ", Value::from(key.as_str()));
+                indented(item, depth + 1, text);
+            }
+            line(text, depth);
+            text.push('}');
+        }
+        Value::Array(_) | Value::Object(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            let _ = write!(text, "{value}");
+        }
+    }
+}
+
 /// Returns `value` as indented JSON in which no string can end a line, end a fence or look like a heading.
 pub(super) fn json(value: &Value) -> String {
-    let mut text = String::new();
-    for c in format!("{value:#}").chars() {
+    let (mut plain, mut text) = (String::new(), String::new());
+    indented(value, 0, &mut plain);
+    for c in plain.chars() {
         // The line feeds are the indentation's own; those of strings are escaped already.
         if c != '\n' && (c.is_control() || ends_line(c)) {
             // Writing to a string cannot fail.
@@ -158,6 +202,17 @@ mod tests {
         assert_eq!(value("\"quoted\""), r#""\"quoted\"""#);
         assert_eq!(value(" indented"), r#"" indented""#);
         assert_eq!(read_value("\"no end"), None);
+    }
+
+    #[test]
+    fn many_numbers_share_a_line_and_everything_else_has_its_own() {
+        let value = serde_json::json!({
+            "empty": [[], {}], "mixed": [1, "a"], "times": (0..12).map(|n| f64::from(n) / 2.0).collect::<Vec<_>>(),
+        });
+        let expected = "{\n  \"empty\": [\n    [],\n    {}\n  ],\n  \"mixed\": [\n    1,\n    \"a\"\n  ],\n  \"times\": [\n    \
+                        0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5,\n    5.0, 5.5\n  ]\n}";
+        assert_eq!(json(&value), expected);
+        assert_eq!(serde_json::from_str::<Value>(expected).unwrap(), value);
     }
 
     #[test]

@@ -218,7 +218,8 @@ impl Driver for Cuda {
             elapsed(&mut milliseconds, self.event(from), self.event(to))
         };
         code.result().map_err(classed("reading the stamps"))?;
-        Ok(f64::from(milliseconds) * 1e3)
+        // Whole nanoseconds: the stamps are coarser, and the rest is what a float makes of them.
+        Ok((f64::from(milliseconds) * 1e6).round() / 1e3)
     }
 
     fn is_lost(&self) -> bool {

@@ -7,7 +7,7 @@ use super::compare::{Mismatch, compare};
 use super::inputs::{Stream, below, byte, fill, poison, stream};
 use super::library::Entry;
 use super::machine::{Fault, Machine};
-use super::spec::{Arg, BufferArg, Case, Content, Spec};
+use super::spec::{BufferArg, Case, Content, Spec};
 
 /// The call numbers that checks before and after the timing use; timed calls count from 1.
 const FIRST: u64 = 0;
@@ -43,22 +43,15 @@ impl<'a> Bench<'a> {
         (index, case): (u64, &'a Case),
         seed: u64,
     ) -> Result<Self, Fault> {
-        let (mut args, mut sizes) = (Vec::new(), Vec::new());
-        for arg in &case.args {
-            match arg {
-                Arg::Size(size) => sizes.push(c_longlong::from(*size)),
-                Arg::Buffer(arg) => args.push(arg),
-            }
-        }
-        let lens: Vec<usize> = args.iter().map(|arg| Guarded::memory_len(arg.bytes())).collect();
+        let lens = Guarded::memory_lens(case);
         let mut canaries = stream(seed, index, CASE);
         let mut slot = |(arg, memory): (&BufferArg, _)| {
             let memory = Guarded::new(memory, arg.bytes(), byte(&mut canaries));
             Slot { arg: arg.clone(), memory, kept: Vec::new() }
         };
-        let slots = args.into_iter().zip(machine.memory(&lens)?).map(&mut slot).collect();
+        let slots = case.buffers().zip(machine.memory(&lens)?).map(&mut slot).collect();
         machine.prepare(case, &lens)?;
-        Ok(Self { machine, reference, spec, seed, index, slots, sizes })
+        Ok(Self { machine, reference, spec, seed, index, slots, sizes: case.integers() })
     }
 
     /// Returns the microseconds of each timed call.

@@ -2,6 +2,8 @@
 
 use memmap2::MmapMut;
 
+use super::spec::Case;
+
 /// Bytes watched before and after a buffer: a page.
 pub(super) const GUARD: usize = 4096;
 
@@ -20,12 +22,16 @@ pub(super) enum Side {
 }
 
 impl Guarded {
-    /// Returns the bytes that a buffer of `len` bytes needs, guards included.
-    pub(super) fn memory_len(len: usize) -> usize {
+    /// Returns the bytes that each buffer of `case` needs, guards included.
+    pub(super) fn memory_lens(case: &Case) -> Vec<usize> {
+        case.buffers().map(|arg| Self::memory_len(arg.bytes())).collect()
+    }
+
+    fn memory_len(len: usize) -> usize {
         GUARD + len + GUARD
     }
 
-    /// Puts a buffer into `memory`, which is as long as [`memory_len`](Self::memory_len) says, or longer.
+    /// Puts a buffer into `memory`, which is as long as [`memory_lens`](Self::memory_lens) says.
     pub(super) fn new(mut memory: MmapMut, len: usize, canary: u8) -> Self {
         memory.fill(canary);
         Self { memory, len, canary }

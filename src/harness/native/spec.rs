@@ -1,5 +1,7 @@
 //! What the worker is told: `spec.json` in the stage, and the secrets on its standard input.
 
+use std::ffi::c_longlong;
+
 use serde::{Deserialize, Serialize};
 
 use super::dtype::Dtype;
@@ -58,6 +60,24 @@ pub(super) struct BufferArg {
     pub(super) dtype: Dtype,
     pub(super) len: usize,
     pub(super) content: Content,
+}
+
+impl Case {
+    pub(super) fn buffers(&self) -> impl Iterator<Item = &BufferArg> {
+        self.args.iter().filter_map(|arg| match arg {
+            Arg::Buffer(arg) => Some(arg),
+            Arg::Size(_) => None,
+        })
+    }
+
+    /// Returns the sizes that a call takes, as the shims do.
+    pub(super) fn integers(&self) -> Vec<c_longlong> {
+        let integer = |arg: &Arg| match arg {
+            Arg::Size(size) => Some(c_longlong::from(*size)),
+            Arg::Buffer(_) => None,
+        };
+        self.args.iter().filter_map(integer).collect()
+    }
 }
 
 impl BufferArg {

@@ -1,7 +1,6 @@
 //! The near side: the worker, which fills, clears, times and compares.
 
 use std::env;
-use std::ffi::c_longlong;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -19,7 +18,7 @@ use super::shared::{Order, Orders, memory, places, start};
 use crate::harness::native::buffers::Guarded;
 use crate::harness::native::cache::Evictor;
 use crate::harness::native::machine::{Fault, Machine};
-use crate::harness::native::spec::{Arg, Case};
+use crate::harness::native::spec::Case;
 use crate::harness::result::signal_name;
 
 /// The host's processor, with the kernel in a process of its own.
@@ -42,7 +41,7 @@ impl Host {
     /// Starts the kernel's process and has it load the library at the absolute path `library`. Its memory holds any one of
     /// `cases`.
     pub(in crate::harness::native) fn start(library: &Path, cases: &[Case]) -> Result<Self, Fault> {
-        let longest = cases.iter().map(|case| places(&lens(case)).1).max().unwrap_or_default();
+        let longest = cases.iter().map(|case| places(&Guarded::memory_lens(case)).1).max().unwrap_or_default();
         let unable = |what: &str, error: io::Error| Fault::Machine(format!("{what}: {error}"));
         let memory = memory(longest).map_err(|error| unable("the memory for the buffers", error))?;
         let orders = Orders::of(&memory).map_err(|error| unable("the memory for the orders", error))?;
@@ -114,7 +113,9 @@ impl Machine for Host {
 
     fn prepare(&mut self, case: &Case, lens: &[usize]) -> Result<(), Fault> {
         let starts: Vec<usize> = places(lens).0.into_iter().map(start).collect();
-        self.orders.give_map(&starts, &sizes(case)).ok_or_else(|| Fault::Machine("too many arguments".to_owned()))?;
+        self.orders
+            .give_map(&starts, &case.integers())
+            .ok_or_else(|| Fault::Machine("too many arguments".to_owned()))?;
         self.called = false;
         self.move_to(self.everywhere)?;
         self.go().map(drop)
@@ -145,22 +146,6 @@ fn spawn(library: &Path, memory: File) -> io::Result<Pid> {
     command.arg("kernel").arg(library).env_remove("AFTERHOURS_RESULT").stdin(Stdio::from(memory));
     let child = command.spawn()?;
     i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| Errno::SRCH.into())
-}
-
-fn lens(case: &Case) -> Vec<usize> {
-    let len = |arg: &Arg| match arg {
-        Arg::Buffer(arg) => Some(Guarded::memory_len(arg.bytes())),
-        Arg::Size(_) => None,
-    };
-    case.args.iter().filter_map(len).collect()
-}
-
-fn sizes(case: &Case) -> Vec<c_longlong> {
-    let size = |arg: &Arg| match arg {
-        Arg::Size(size) => Some(c_longlong::from(*size)),
-        Arg::Buffer(_) => None,
-    };
-    case.args.iter().filter_map(size).collect()
 }
 
 fn refused(error: Errno) -> Fault {

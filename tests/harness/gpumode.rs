@@ -2,91 +2,20 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use afterhours::harness::{HarnessError, open};
-use afterhours::protocol::{Effort, Gpu, InfraFailure, KernelFailure, MetricName, Outcome, Profile};
-use afterhours::runner::Local;
-use afterhours::stats::{Aim, Rule};
-use afterhours::tools::{Bench, Measured, Order, Yardstick};
-use tempfile::TempDir;
+use afterhours::protocol::{Gpu, InfraFailure, KernelFailure, Outcome, Profile};
+use afterhours::tools::Measured;
+
+use crate::task::Task;
 
 const RIGHT: &str = include_str!("../fixtures/gpumode/double/submission.py");
 
-/// A copy of the task that is shipped with these tests.
-struct Task {
-    room: TempDir,
-}
-
-impl Task {
-    fn new() -> Self {
-        let task = Self { room: TempDir::new().unwrap() };
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gpumode");
-        fs::create_dir_all(task.folder()).unwrap();
-        for file in ["eval.py", "double/task.yml", "double/reference.py"] {
-            fs::copy(shipped.join(file), task.room.path().join("tasks").join(file)).unwrap();
-        }
-        task
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.room.path().join("tasks/double")
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder().join("task.yml")
-    }
-
-    fn edit(self, from: &str, to: &str) -> Self {
-        let text = fs::read_to_string(self.file()).unwrap();
-        assert!(text.contains(from), "{from}");
-        fs::write(self.file(), text.replace(from, to)).unwrap();
-        self
-    }
-
-    fn with_eval(self, text: &str) -> Self {
-        fs::write(self.room.path().join("tasks/eval.py"), text).unwrap();
-        self
-    }
-
-    fn measure(&self, profile: Profile, candidate: &str, incumbent: Option<&str>) -> Measured {
-        self.measure_on("cpu", profile, candidate, incumbent, 42)
-    }
-
-    fn measure_on(&self, gpu: &str, profile: Profile, candidate: &str, incumbent: Option<&str>, seed: u64) -> Measured {
-        let runner = Local::new(env!("CARGO_BIN_EXE_agent").into(), self.room.path().join("scratch"));
-        let bench = Bench {
-            harness: open(&self.file()).unwrap(),
-            runner: Box::new(runner.with_locks_in(self.room.path().to_owned())),
-            gate: None,
-            yardstick: Yardstick { gpu: Gpu(gpu.to_owned()), metric: MetricName::MedianUs, roofline_us: None },
-        };
-        let effort = Effort { repeats: 5, stage_repeats: vec![5], early_stop_us: None, timeout_seconds: 120, pairs: 2 };
-        let order = Order {
-            profile,
-            effort: &effort,
-            candidate: candidate.as_bytes(),
-            incumbent: incumbent.map(str::as_bytes),
-            seed,
-            rule: Rule { margin: 0.01, aim: Aim::Screen, most: effort.pairs },
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(afterhours::tools::measure(&bench, order, &mut |_| {})).unwrap()
-    }
-
-    fn kernel_failure(&self, profile: Profile, candidate: &str) -> (KernelFailure, String) {
-        match self.measure(profile, candidate, None).outcome {
-            Outcome::KernelFailed { failure, message } => (failure, message),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn no_result(&self, profile: Profile, candidate: &str) -> String {
-        match self.measure(profile, candidate, None).outcome {
-            Outcome::InfraFailed { failure: InfraFailure::NoResult, message } => message,
-            other => panic!("{other:?}"),
-        }
-    }
+/// The task in Python that is shipped with these tests, on the processor.
+fn double() -> Task {
+    let files = ["eval.py", "double/task.yml", "double/reference.py"];
+    Task::copy("double", &files, Gpu("cpu".to_owned()))
 }
 
 fn cases(measured: &Measured) -> Vec<&str> {
@@ -98,7 +27,7 @@ fn cases(measured: &Measured) -> Vec<&str> {
 
 #[test]
 fn a_smoke_test_runs_every_test_and_looks_at_the_first_benchmark() {
-    let measured = Task::new().measure(Profile::Smoke, RIGHT, None);
+    let measured = double().measure(Profile::Smoke, RIGHT, None);
     assert_eq!(cases(&measured), ["size: 1000; seed: 11"]);
     let commands: Vec<&str> = measured.output.ran.iter().map(|ran| ran.command.as_str()).collect();
     assert_eq!(commands[0], "agent launch -- python3 eval.py test afterhours-tests.txt");
@@ -109,7 +38,7 @@ fn a_smoke_test_runs_every_test_and_looks_at_the_first_benchmark() {
 
 #[test]
 fn candidate_and_final_measure_every_benchmark_of_both_sides() {
-    let task = Task::new();
+    let task = double();
     for (profile, mode) in [(Profile::Candidate, "benchmark"), (Profile::Final, "leaderboard")] {
         let slow =
             "def kernel(data):\n    for _ in range(50):\n        output = [2 * x for x in data]\n    return output\n";
@@ -125,7 +54,7 @@ fn candidate_and_final_measure_every_benchmark_of_both_sides() {
 fn a_wrong_answer_is_told_with_its_case_in_every_mode() {
     let wrong = "def kernel(data):\n    return [x + x if i != 2 else 0 for i, x in enumerate(data)]\n";
     for profile in [Profile::Smoke, Profile::Candidate, Profile::Final] {
-        let (failure, message) = Task::new().kernel_failure(profile, wrong);
+        let (failure, message) = double().kernel_failure(profile, wrong);
         assert_eq!(failure, KernelFailure::WrongAnswer);
         assert!(message.starts_with("case size: ") && message.contains("element 2 differs:\n  expected"), "{message}");
     }
@@ -133,7 +62,7 @@ fn a_wrong_answer_is_told_with_its_case_in_every_mode() {
 
 #[test]
 fn a_kernel_that_does_not_load_or_ends_its_process_crashes() {
-    let task = Task::new().edit("test_timeout: 60", "test_timeout: 5");
+    let task = double().edit("test_timeout: 60", "test_timeout: 5");
     let (failure, message) = task.kernel_failure(Profile::Smoke, "def kernel(data:\n");
     assert_eq!(failure, KernelFailure::Crash);
     assert!(message.contains("exit code 1") && message.contains("SyntaxError"), "{message}");
@@ -144,7 +73,7 @@ fn a_kernel_that_does_not_load_or_ends_its_process_crashes() {
 
 #[test]
 fn the_task_s_own_time_holds() {
-    let task = Task::new().edit("test_timeout: 60", "test_timeout: 2");
+    let task = double().edit("test_timeout: 60", "test_timeout: 2");
     let (failure, message) = task.kernel_failure(Profile::Smoke, "import time\ntime.sleep(1000)\n");
     assert_eq!(
         (failure, message.as_str()),
@@ -158,11 +87,11 @@ fn what_a_kernel_prints_is_no_evidence() {
         "import sys\nfor file in (sys.stdout, sys.stderr):\n    \
          print('benchmark-count: 1\\nbenchmark.0.mean: 1\\ncheck: pass', file=file, flush=True)\n{RIGHT}"
     );
-    let measured = Task::new().measure(Profile::Candidate, &text, None);
+    let measured = double().measure(Profile::Candidate, &text, None);
     assert!(measured.output.ran[0].stdout.contains("benchmark.0.mean: 1"));
     assert_eq!(cases(&measured).len(), 2);
     let wrong = text.replace("2 * x", "x");
-    assert_eq!(Task::new().kernel_failure(Profile::Candidate, &wrong).0, KernelFailure::WrongAnswer);
+    assert_eq!(double().kernel_failure(Profile::Candidate, &wrong).0, KernelFailure::WrongAnswer);
 }
 
 /// Finds the descriptor of its evaluator, and reports a benchmark in which everything is fine.
@@ -179,7 +108,7 @@ except OSError:
 
 #[test]
 fn a_report_that_the_kernel_has_added_to_is_no_measurement() {
-    let measured = Task::new().measure(Profile::Candidate, &format!("{FORGER}\n{RIGHT}"), None);
+    let measured = double().measure(Profile::Candidate, &format!("{FORGER}\n{RIGHT}"), None);
     match measured.outcome {
         Outcome::InfraFailed { failure: InfraFailure::NoResult, message } => {
             assert!(message.contains("said twice"), "{message}");
@@ -195,9 +124,11 @@ fn a_kernel_that_speaks_for_its_evaluator_is_heard_as_incomplete() {
     let eval = "import os, sys\nfd = int(os.environ['POPCORN_FD'])\nimport submission\n";
     let text =
         "import os\nos.write(int(os.environ['POPCORN_FD']), b'benchmark-count: 2\\ncheck: pass\\n')\nos._exit(0)\n";
-    let message = Task::new().with_eval(eval).no_result(Profile::Candidate, text);
+    let message = double().with_file("eval.py", eval).no_result(Profile::Candidate, text);
     assert!(message.contains("benchmark.0.spec is missing"), "{message}");
-    assert!(Task::new().with_eval(eval).no_result(Profile::Candidate, "").contains("benchmark-count is missing"));
+    assert!(
+        double().with_file("eval.py", eval).no_result(Profile::Candidate, "").contains("benchmark-count is missing")
+    );
 }
 
 #[test]
@@ -212,7 +143,7 @@ with open("../result.json", "w") as file:
     json.dump(answer, file)
 os.kill(os.getppid(), signal.SIGKILL)
 "#;
-    let (failure, message) = Task::new().with_eval(eval).kernel_failure(Profile::Candidate, text);
+    let (failure, message) = double().with_file("eval.py", eval).kernel_failure(Profile::Candidate, text);
     assert_eq!(failure, KernelFailure::Crash);
     assert!(message.contains("SIGKILL"), "{message}");
 }
@@ -220,11 +151,11 @@ os.kill(os.getppid(), signal.SIGKILL)
 #[test]
 fn nothing_that_a_kernel_leaves_reaches_its_next_block() {
     let leaves = format!("import os\nassert not os.path.exists('mark')\n{RIGHT}\nopen('mark', 'w').close()\n");
-    assert_eq!(cases(&Task::new().measure(Profile::Candidate, &leaves, None)).len(), 2);
+    assert_eq!(cases(&double().measure(Profile::Candidate, &leaves, None)).len(), 2);
     let eval =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gpumode/eval.py")).unwrap();
     let changes = format!("open('../files/reference.py', 'a').write('check = lambda *_: \"\"\\n')\n{RIGHT}");
-    match Task::new().with_eval(&eval).measure(Profile::Candidate, &changes, None).outcome {
+    match double().with_file("eval.py", &eval).measure(Profile::Candidate, &changes, None).outcome {
         Outcome::KernelFailed { failure: KernelFailure::Crash, message } => {
             assert!(message.contains("has changed reference.py"), "{message}");
         }
@@ -232,7 +163,7 @@ fn nothing_that_a_kernel_leaves_reaches_its_next_block() {
         other => assert!(matches!(other, Outcome::Measured { .. }), "{other:?}"),
     }
     let changes_and_is_wrong = changes.replace("2 * x", "x");
-    let (failure, _) = Task::new().kernel_failure(Profile::Candidate, &changes_and_is_wrong);
+    let (failure, _) = double().kernel_failure(Profile::Candidate, &changes_and_is_wrong);
     assert_eq!(failure, KernelFailure::WrongAnswer);
 }
 
@@ -240,9 +171,9 @@ fn nothing_that_a_kernel_leaves_reaches_its_next_block() {
 fn the_seed_of_a_measurement_makes_its_inputs() {
     let shows =
         format!("import sys\n{}", RIGHT.replace("    return", "    print(data[:3], file=sys.stderr)\n    return"));
-    let task = Task::new();
+    let task = double();
     let inputs = |seed| {
-        let measured = task.measure_on("cpu", Profile::Candidate, &shows, None, seed);
+        let measured = task.measure_on(Gpu("cpu".to_owned()), Profile::Candidate, &shows, None, seed);
         measured.output.ran.iter().map(|ran| ran.stderr.clone()).collect::<Vec<_>>()
     };
     let (first, again, other) = (inputs(1), inputs(1), inputs(2));
@@ -256,7 +187,7 @@ fn a_machine_without_the_device_gives_no_result() {
         eprintln!("SKIPPED: this machine has a CUDA device");
         return;
     }
-    let measured = Task::new().measure_on("B200", Profile::Candidate, RIGHT, None, 1);
+    let measured = double().measure_on(Gpu("B200".to_owned()), Profile::Candidate, RIGHT, None, 1);
     let Outcome::InfraFailed { failure: InfraFailure::NoResult, message } = measured.outcome else { panic!() };
     assert!(message.contains("libcuda was not found") || message.contains("names no device"), "{message}");
 }
@@ -271,11 +202,11 @@ fn the_task_s_ranking_makes_one_figure_of_the_cases() {
         print(f'benchmark.{at}.{field}: {value}', file=file)\nprint('check: pass', file=file)\n";
     // Where the last alone counts, it alone is asked for, and the first time is its own.
     for (ranking, us) in [("geom", 2.0), ("mean", 2.5), ("last", 1.0)] {
-        let task = Task::new().with_eval(eval).edit("\"geom\"", ranking);
+        let task = double().with_file("eval.py", eval).edit("\"geom\"", ranking);
         let figure = task.measure(Profile::Candidate, RIGHT, None).outcome.candidate_us().unwrap();
         assert!((figure.get() - us).abs() < 1e-9, "{ranking}: {figure}");
     }
-    let task = Task::new().with_eval(eval).edit("ranking_by: \"geom\"\n", "");
+    let task = double().with_file("eval.py", eval).edit("ranking_by: \"geom\"\n", "");
     let measured = task.measure(Profile::Candidate, RIGHT, None);
     assert_eq!(measured.outcome.candidate_us().unwrap().get(), 1.0);
     assert_eq!(cases(&measured), ["size: 2000; seed: 12"]);
@@ -283,7 +214,7 @@ fn the_task_s_ranking_makes_one_figure_of_the_cases() {
 
 #[test]
 fn the_exit_codes_of_an_evaluator_tell_whose_fault_it_is() {
-    let exits = |code: i32| Task::new().with_eval(&format!("import sys\nsys.exit({code})\n"));
+    let exits = |code: i32| double().with_file("eval.py", &format!("import sys\nsys.exit({code})\n"));
     assert_eq!(exits(112).kernel_failure(Profile::Candidate, "").0, KernelFailure::WrongAnswer);
     assert_eq!(exits(3).kernel_failure(Profile::Candidate, "").0, KernelFailure::Crash);
     assert_eq!(exits(74).kernel_failure(Profile::Candidate, "").0, KernelFailure::Crash);
@@ -293,7 +224,7 @@ fn the_exit_codes_of_an_evaluator_tell_whose_fault_it_is() {
 
 #[test]
 fn a_task_says_what_it_is_and_which_files_are_its_own() {
-    let task = Task::new();
+    let task = double();
     let harness = open(&task.file()).unwrap();
     assert_eq!(harness.name(), "double");
     assert_eq!(harness.description(), Some("Double every number of a list."));
@@ -301,9 +232,9 @@ fn a_task_says_what_it_is_and_which_files_are_its_own() {
     let expected = [folder.join("task.yml"), folder.join("reference.py"), folder.with_file_name("eval.py")];
     assert_eq!(harness.files(), expected);
     let before = harness.hash();
-    let changed = Task::new().with_eval("pass\n");
+    let changed = double().with_file("eval.py", "pass\n");
     assert_ne!(open(&changed.file()).unwrap().hash(), before);
-    assert_eq!(open(&Task::new().file()).unwrap().hash(), before);
+    assert_eq!(open(&double().file()).unwrap().hash(), before);
 }
 
 #[test]
@@ -350,7 +281,7 @@ fn a_task_that_cannot_be_used_names_the_key_and_the_remedy() {
         ("lang:", "tests: []\nlang:", "is not YAML"),
     ];
     for (from, to, expected) in table {
-        let task = Task::new().edit(from, to);
+        let task = double().edit(from, to);
         fs::write(task.room.path().join("outside"), "").unwrap();
         symlink(task.room.path().join("outside"), task.folder().join("link")).unwrap();
         symlink("ring", task.folder().join("ring")).unwrap();
@@ -372,7 +303,7 @@ fn files_may_be_a_map_and_cases_hold_what_python_would_print() {
     let map = "  submission.py: \"@SUBMISSION@\"\n  reference.py: reference.py\n  eval.py: ../eval.py\n";
     let eval = "import sys\nprint(open(sys.argv[2]).read(), file=sys.stderr)\nsys.exit(113)\n";
     let case = "{z: [96, 128], flag: true, name: normal, rate: 0.5, none: null, words: [a, b], seed: -1}";
-    let task = Task::new().edit(files, map).with_eval(eval).edit("{\"size\": 3, \"seed\": 4242}", case);
+    let task = double().edit(files, map).with_file("eval.py", eval).edit("{\"size\": 3, \"seed\": 4242}", case);
     let message = task.no_result(Profile::Smoke, RIGHT);
     let line = "z: [96, 128]; flag: True; name: normal; rate: 0.5; none: None; words: ['a', 'b']; seed: -1\nsize: 100; seed: 5531";
     assert!(message.contains(line), "{message}");

@@ -3,16 +3,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use afterhours::harness::{HarnessError, Job, JobOutput, Request, open};
-use afterhours::protocol::{Effort, Gpu, InfraFailure, KernelFailure, MetricName, Outcome, Profile};
-use afterhours::runner::{Local, LocalFuture, Progress, Runner, RunnerError};
-use afterhours::stats::{Aim, Rule};
-use afterhours::tools::{Bench, Measured, Order, Yardstick};
+use afterhours::harness::{HarnessError, Request, open};
+use afterhours::protocol::{Gpu, InfraFailure, KernelFailure, Outcome, Profile};
+use afterhours::tools::Measured;
 use tempfile::TempDir;
+
+use crate::task::{Task, effort};
 
 const RIGHT: &str = include_str!("../fixtures/gpumode/cuda/submission.cu");
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gpumode/cuda");
@@ -40,114 +40,25 @@ fn driver() -> &'static Path {
     folder.path()
 }
 
-/// This machine, with other variables.
-struct Machine {
-    local: Local,
-    env: Vec<(String, String)>,
+/// The task in CUDA that is shipped with these tests, on a machine with the stand-ins for compiler and driver.
+fn cuda() -> Task {
+    let files = ["cuda/task.yml", "cuda/task.cuh", "cuda/eval.cu", "cuda/submission.cu"];
+    let task = Task::copy("cuda", &files, Gpu::default());
+    task.with_variable("LD_LIBRARY_PATH", driver().display().to_string())
+        .with_variable("PATH", path(Path::new(SHIPPED)))
 }
 
-impl Runner for Machine {
-    fn name(&self) -> &str {
-        self.local.name()
-    }
-
-    fn run<'a>(
-        &'a self,
-        job: &'a Job,
-        progress: &'a mut dyn FnMut(Progress),
-    ) -> LocalFuture<'a, Result<JobOutput, RunnerError>> {
-        let mut job = job.clone();
-        let builds = job.stages.iter_mut().flat_map(|stage| &mut stage.build);
-        for exec in builds.chain(job.blocks.iter_mut().map(|block| &mut block.exec)) {
-            exec.env.extend(self.env.iter().cloned());
-        }
-        Box::pin(async move { self.local.run(&job, progress).await })
-    }
+/// Returns a `PATH` that finds the compiler in `compilers` first.
+fn path(compilers: &Path) -> String {
+    format!("{}:{}", compilers.display(), std::env::var("PATH").unwrap())
 }
 
-/// A copy of the task that is shipped with these tests.
-struct Task {
-    room: TempDir,
-    compilers: PathBuf,
-}
-
-impl Task {
-    fn new() -> Self {
-        let task = Self { room: TempDir::new().unwrap(), compilers: SHIPPED.into() };
-        fs::create_dir_all(task.room.path().join("tasks/scale")).unwrap();
-        for file in ["task.yml", "task.cuh", "eval.cu", "submission.cu"] {
-            fs::copy(Path::new(SHIPPED).join(file), task.folder().join(file)).unwrap();
-        }
-        task
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.room.path().join("tasks/scale")
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder().join("task.yml")
-    }
-
-    fn edit(self, from: &str, to: &str) -> Self {
-        let text = fs::read_to_string(self.file()).unwrap();
-        assert!(text.contains(from), "{from}");
-        fs::write(self.file(), text.replace(from, to)).unwrap();
-        self
-    }
-
-    fn path(&self) -> String {
-        format!("{}:{}", self.compilers.display(), std::env::var("PATH").unwrap())
-    }
-
-    fn measure(&self, profile: Profile, candidate: &str, incumbent: Option<&str>) -> Measured {
-        let scratch = self.room.path().join("scratch");
-        let local = Local::new(env!("CARGO_BIN_EXE_agent").into(), scratch).with_locks_in(self.room.path().to_owned());
-        let env = [("PATH", self.path()), ("LD_LIBRARY_PATH", driver().display().to_string())];
-        let bench = Bench {
-            harness: open(&self.file()).unwrap(),
-            runner: Box::new(Machine { local, env: env.map(|(name, value)| (name.to_owned(), value)).into() }),
-            gate: None,
-            yardstick: Yardstick { gpu: Gpu::default(), metric: MetricName::MedianUs, roofline_us: None },
-        };
-        let effort = effort();
-        let order = Order {
-            profile,
-            effort: &effort,
-            candidate: candidate.as_bytes(),
-            incumbent: incumbent.map(str::as_bytes),
-            seed: 42,
-            rule: Rule { margin: 0.01, aim: Aim::Screen, most: effort.pairs },
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(afterhours::tools::measure(&bench, order, &mut |_| {})).unwrap()
-    }
-
-    fn kernel_failure(&self, profile: Profile, candidate: &str) -> (KernelFailure, String) {
-        match self.measure(profile, candidate, None).outcome {
-            Outcome::KernelFailed { failure, message } => (failure, message),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn no_result(&self, profile: Profile, candidate: &str) -> String {
-        match self.measure(profile, candidate, None).outcome {
-            Outcome::InfraFailed { failure: InfraFailure::NoResult, message } => message,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Runs `agent` in the task's repository with these compilers in its `PATH`.
-    fn agent(&self, path: &str, args: &[&str]) -> Output {
-        git2::Repository::init(self.room.path()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
-        command.args(args).current_dir(self.room.path()).env("PATH", path).env("LD_LIBRARY_PATH", driver());
-        command.output().unwrap()
-    }
-}
-
-fn effort() -> Effort {
-    Effort { repeats: 5, stage_repeats: vec![5], early_stop_us: None, timeout_seconds: 120, pairs: 2 }
+/// Runs `agent` in the task's repository with this `PATH`.
+fn agent(task: &Task, path: &str, args: &[&str]) -> Output {
+    git2::Repository::init(task.room.path()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    command.args(args).current_dir(task.room.path()).env("PATH", path).env("LD_LIBRARY_PATH", driver());
+    command.output().unwrap()
 }
 
 fn commands(measured: &Measured) -> Vec<&str> {
@@ -159,7 +70,7 @@ fn the_sources_are_built_once_and_the_program_is_started_in_each_mode() {
     if !can_build() {
         return;
     }
-    let measured = Task::new().measure(Profile::Smoke, RIGHT, None);
+    let measured = cuda().measure(Profile::Smoke, RIGHT, None);
     let [build, test, look, again] = commands(&measured)[..] else { panic!("{:?}", measured.outcome) };
     assert!(build.starts_with("agent launch -- nvcc --std=c++20 -O3 -DNDEBUG "), "{build}");
     let task_s = "-arch=sm_100a -Iinclude -DFACTOR=2 -DCHECKED -Wall eval.cu submission.cu -lm -o eval.out";
@@ -178,7 +89,7 @@ fn both_sides_of_a_duel_are_built_before_its_blocks() {
     }
     let slow = with("for (volatile int turn = 0; turn < 1000000; turn = turn + 1) {}");
     for (profile, mode) in [(Profile::Candidate, "benchmark"), (Profile::Final, "leaderboard")] {
-        let measured = Task::new().measure(profile, RIGHT, Some(&slow));
+        let measured = cuda().measure(profile, RIGHT, Some(&slow));
         let commands = commands(&measured);
         assert_eq!(commands.len(), 6, "{:?}", measured.outcome);
         assert!(commands[..2].iter().all(|command| command.contains(" nvcc ")), "{commands:?}");
@@ -190,7 +101,7 @@ fn both_sides_of_a_duel_are_built_before_its_blocks() {
 
 #[test]
 fn the_program_is_built_for_the_device_of_the_mission() {
-    let harness = open(&Task::new().file()).unwrap();
+    let harness = open(&cuda().file()).unwrap();
     let table = [("B200", "sm_100a"), ("H100", "sm_90a"), ("NVIDIA A100-SXM4-80GB", "sm_80"), ("Voodoo2", "native")];
     for (name, arch) in table {
         let (gpu, effort) = (Gpu(name.to_owned()), effort());
@@ -220,7 +131,7 @@ fn what_does_not_compile_or_link_is_told_in_the_compiler_s_words_and_bounded() {
         (format!("#error {}\n", "x".repeat(100_000)), "xxx"),
     ];
     for (text, expected) in table {
-        let (failure, message) = Task::new().kernel_failure(Profile::Smoke, &text);
+        let (failure, message) = cuda().kernel_failure(Profile::Smoke, &text);
         assert_eq!(failure, KernelFailure::Compile, "{message}");
         assert!(message.contains(expected) && message.len() < 3000, "{message}");
     }
@@ -231,21 +142,21 @@ fn an_incumbent_that_does_not_compile_does_not_blame_the_candidate() {
     if !can_build() {
         return;
     }
-    let outcome = Task::new().measure(Profile::Candidate, RIGHT, Some("}")).outcome;
+    let outcome = cuda().measure(Profile::Candidate, RIGHT, Some("}")).outcome;
     assert!(matches!(outcome, Outcome::InfraFailed { failure: InfraFailure::Incumbent, .. }), "{outcome:?}");
 }
 
 #[test]
 fn what_is_wrong_with_the_compiler_itself_is_no_fault_of_the_kernel() {
-    let no_option = Task::new().edit("\"-Wall\"", "\"--unknown\"").no_result(Profile::Smoke, RIGHT);
+    let no_option = cuda().edit("\"-Wall\"", "\"--unknown\"").no_result(Profile::Smoke, RIGHT);
     assert_eq!(no_option, "nvcc fatal   : Unknown option '--unknown'");
     let compiler = |script: &str| {
-        let mut task = Task::new();
-        task.compilers = task.room.path().join("bin");
-        fs::create_dir(&task.compilers).unwrap();
-        fs::write(task.compilers.join("nvcc"), script).unwrap();
-        fs::set_permissions(task.compilers.join("nvcc"), fs::Permissions::from_mode(0o755)).unwrap();
-        task
+        let task = cuda();
+        let compilers = task.room.path().join("bin");
+        fs::create_dir(&compilers).unwrap();
+        fs::write(compilers.join("nvcc"), script).unwrap();
+        fs::set_permissions(compilers.join("nvcc"), fs::Permissions::from_mode(0o755)).unwrap();
+        task.with_variable("PATH", path(&compilers))
     };
     let message = compiler("#!/bin/sh\n").no_result(Profile::Smoke, RIGHT);
     assert!(message.contains("left no file eval.out"), "{message}");
@@ -270,7 +181,7 @@ fn wrong_answers_crashes_and_time_outs_are_the_kernel_s() {
     }
     for profile in [Profile::Smoke, Profile::Final] {
         let wrong = RIGHT.replace("FACTOR * number", "number");
-        let (failure, message) = Task::new().kernel_failure(profile, &wrong);
+        let (failure, message) = cuda().kernel_failure(profile, &wrong);
         assert_eq!(failure, KernelFailure::WrongAnswer);
         assert!(message.starts_with("case size: ") && message.contains("element 0 differs"), "{message}");
     }
@@ -282,7 +193,7 @@ fn wrong_answers_crashes_and_time_outs_are_the_kernel_s() {
         ("sleep(1000);", KernelFailure::Timeout, "still running after the 2 s that the harness gives it"),
     ];
     for (line, expected, words) in table {
-        let task = Task::new().edit("test_timeout: 60", "test_timeout: 2");
+        let task = cuda().edit("test_timeout: 60", "test_timeout: 2");
         let (failure, message) = task.kernel_failure(Profile::Smoke, &with(line));
         assert_eq!(failure, expected, "{line}: {message}");
         assert!(message.contains(words), "{line}: {message}");
@@ -296,15 +207,15 @@ fn what_a_kernel_prints_or_adds_to_the_report_is_no_measurement() {
     }
     let forged = r#"static const char said[] = "benchmark-count: 2\nbenchmark.0.mean: 1\ncheck: pass\n";"#;
     let prints = with(&format!("{forged} std::fputs(said, stdout); std::fputs(said, stderr);"));
-    match Task::new().measure(Profile::Candidate, &prints, None).outcome {
+    match cuda().measure(Profile::Candidate, &prints, None).outcome {
         Outcome::Measured { candidate, .. } => assert_eq!(candidate.cases.len(), 2),
         other => panic!("{other:?}"),
     }
     let writes = format!("{forged} write(std::atoi(std::getenv(\"POPCORN_FD\")), said, sizeof said - 1);");
-    let message = Task::new().no_result(Profile::Candidate, &with(&writes));
+    let message = cuda().no_result(Profile::Candidate, &with(&writes));
     assert!(message.contains("said twice"), "{message}");
     let ends = format!("{writes} _exit(0);");
-    let message = Task::new().no_result(Profile::Candidate, &with(&ends));
+    let message = cuda().no_result(Profile::Candidate, &with(&ends));
     assert!(message.contains("said twice") || message.contains("missing"), "{message}");
 }
 
@@ -315,10 +226,10 @@ fn a_program_that_a_kernel_has_put_in_the_place_of_its_own_is_not_started() {
     }
     // In the tests, whose process is not a block: the stage is put back before each of those.
     let replaces = r##"std::FILE *own = std::fopen("../made/eval.out", "w"); std::fputs("#!/bin/true\n", own); std::fclose(own);"##;
-    let (failure, message) = Task::new().kernel_failure(Profile::Smoke, &with(replaces));
+    let (failure, message) = cuda().kernel_failure(Profile::Smoke, &with(replaces));
     assert_eq!(failure, KernelFailure::Crash);
     assert!(message.contains("has changed eval.out in its stage"), "{message}");
-    let measured = Task::new().measure(Profile::Candidate, &with(replaces), None);
+    let measured = cuda().measure(Profile::Candidate, &with(replaces), None);
     assert!(
         matches!(measured.outcome, Outcome::Measured { .. }),
         "a block finds what was built: {:?}",
@@ -334,7 +245,7 @@ fn a_running_program_finds_none_of_its_sources_and_nothing_of_an_earlier_block()
     let table = ["eval.cu", "include/task.cuh", "submission.cu", "mark"];
     let looks = table.map(|name| format!("if (std::fopen(\"{name}\", \"r\")) std::abort();")).concat();
     let leaves = "static bool once = true; if (once) { LOOKS } once = false; std::fopen(\"mark\", \"w\");";
-    let measured = Task::new().measure(Profile::Candidate, &with(&leaves.replace("LOOKS", &looks)), None);
+    let measured = cuda().measure(Profile::Candidate, &with(&leaves.replace("LOOKS", &looks)), None);
     assert!(matches!(measured.outcome, Outcome::Measured { .. }), "{:?}", measured.outcome);
 }
 
@@ -343,7 +254,7 @@ fn the_last_benchmark_alone_is_asked_for_where_it_alone_counts() {
     if !can_build() {
         return;
     }
-    let measured = Task::new().edit("ranking_by: \"geom\"\n", "").measure(Profile::Final, RIGHT, None);
+    let measured = cuda().edit("ranking_by: \"geom\"\n", "").measure(Profile::Final, RIGHT, None);
     let Outcome::Measured { candidate, .. } = measured.outcome else { panic!("{:?}", measured.outcome) };
     assert_eq!(candidate.cases.iter().map(|case| case.id.as_str()).collect::<Vec<_>>(), ["size: 2000; seed: 12"]);
 }
@@ -354,7 +265,7 @@ fn a_task_and_its_kernel_are_of_one_language_and_cuda_needs_a_device() {
         let told = open(task).unwrap().supports(Path::new(kernel), &Gpu(gpu.to_owned()));
         told.map_err(|error| error.to_string())
     };
-    let cuda = Task::new();
+    let cuda = cuda();
     for kernel in ["submission.cu", "submission.cuh"] {
         supports(&cuda.file(), kernel, "B200").unwrap();
     }
@@ -370,8 +281,8 @@ fn a_task_and_its_kernel_are_of_one_language_and_cuda_needs_a_device() {
 
 #[test]
 fn without_nvcc_nothing_begins_and_the_remedy_is_named() {
-    let task = Task::new();
-    let (kernel, harness) = ("tasks/scale/submission.cu", "tasks/scale/task.yml");
+    let task = cuda();
+    let (kernel, harness) = ("tasks/cuda/submission.cu", "tasks/cuda/task.yml");
     let measure = ["tool", "test-run", "--kernel", kernel, "--harness", harness];
     fs::write(
         task.room.path().join("mission.md"),
@@ -379,7 +290,7 @@ fn without_nvcc_nothing_begins_and_the_remedy_is_named() {
     )
     .unwrap();
     for args in [&measure[..], &["run", "--mission", "mission.md"], &["doctor", "--mission", "mission.md"]] {
-        let ended = task.agent("/nowhere", args);
+        let ended = agent(&task, "/nowhere", args);
         assert_eq!(ended.status.code(), Some(3), "{ended:?}");
         let said = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
         assert!(said.contains("nvcc was not found in PATH; install the CUDA toolkit, or add"), "{said}");
@@ -392,10 +303,10 @@ fn the_tools_measure_such_a_task_and_the_gate_says_why_it_stands_aside() {
     if !can_build() {
         return;
     }
-    let task = Task::new();
-    let (kernel, harness) = ("tasks/scale/submission.cu", "tasks/scale/task.yml");
+    let task = cuda();
+    let (kernel, harness) = ("tasks/cuda/submission.cu", "tasks/cuda/task.yml");
     let args = ["tool", "test-run", "--kernel", kernel, "--harness", harness, "--artifact", "test.txt"];
-    let ended = task.agent(&task.path(), &args);
+    let ended = agent(&task, &path(Path::new(SHIPPED)), &args);
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     let artifact = fs::read_to_string(task.room.path().join("test.txt")).unwrap();
     assert!(artifact.contains("NVIDIA B200"), "{artifact}");
@@ -440,7 +351,7 @@ fn a_task_in_cuda_that_cannot_be_used_names_the_key_and_the_remedy() {
         ("\"@SUBMISSION@\"", "\"submission.cu\"", "files: none is the kernel"),
     ];
     for (from, to, expected) in table {
-        let task = Task::new().edit(from, to);
+        let task = cuda().edit(from, to);
         fs::write(task.room.path().join("outside"), "").unwrap();
         std::os::unix::fs::symlink("ring", task.folder().join("ring")).unwrap();
         match open(&task.file()) {

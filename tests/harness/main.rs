@@ -9,6 +9,7 @@
 
 mod measure;
 mod run;
+mod task;
 mod native;
 mod cuda;
 mod programs;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use afterhours::sandbox::{Access, Limits, Protections, Spec, run, scrubbed};
+use afterhours::sandbox::{Access, Input, Limits, Protections, Spec, run, scrubbed};
 use support::Failed;
 use support::sample::Sample;
 
@@ -47,7 +47,7 @@ async fn start(way: Way, folder: &Path) -> Result<Duration, Failed> {
         args: &[],
         folder,
         env,
-        stdin: b"",
+        stdin: Input::Bytes(b""),
         deadline: begun + Duration::from_secs(60),
         output_bytes: 1024,
         limits: Limits { processes: Some(256), ..Limits::default() },

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use afterhours::sandbox::{Access, End, Finished, Limits, Protections, Spec, run, scrubbed};
+use afterhours::sandbox::{Access, End, Finished, Input, Limits, Protections, Spec, run, scrubbed};
 use tempfile::TempDir;
 
 /// The number of the system call `clone`.
@@ -66,7 +66,7 @@ impl Home {
             args: &args,
             folder: &stage,
             env,
-            stdin: b"",
+            stdin: Input::Bytes(b""),
             deadline: Instant::now() + Duration::from_secs(60),
             output_bytes: 4096,
             limits,

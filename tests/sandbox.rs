@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use afterhours::sandbox::{End, Finished, Limits, SandboxError, Spec, run, scrubbed};
+use afterhours::sandbox::{End, Finished, Input, Limits, SandboxError, Spec, run, scrubbed};
 use processes::{at_home_in, eventually};
 use rustix::io::{FdFlags, fcntl_setfd};
 use tempfile::TempDir;
@@ -37,7 +37,7 @@ fn spec<'a>(folder: &'a Path, args: &'a [String]) -> Spec<'a> {
         args,
         folder,
         env: scrubbed(std::env::vars_os(), folder),
-        stdin: b"",
+        stdin: Input::Bytes(b""),
         deadline: Instant::now() + Duration::from_secs(120),
         output_bytes: 4096,
         limits: Limits::default(),
@@ -246,9 +246,9 @@ async fn output_that_a_stranger_holds_open_does_not_delay_the_end_for_ever() {
 async fn input_beyond_a_pipe_s_buffer_neither_blocks_nor_tears() {
     let input = vec![b'x'; 8 << 20];
     let folder = room();
-    let unread = run(Spec { stdin: &input, ..spec(folder.path(), &args("exit 0")) }).await.unwrap();
+    let unread = run(Spec { stdin: Input::Bytes(&input), ..spec(folder.path(), &args("exit 0")) }).await.unwrap();
     assert_eq!(unread.end, End::Code(0));
-    let read = run(Spec { stdin: &input, ..spec(folder.path(), &args("wc -c")) }).await.unwrap();
+    let read = run(Spec { stdin: Input::Bytes(&input), ..spec(folder.path(), &args("wc -c")) }).await.unwrap();
     assert_eq!(read.stdout.to_text().trim(), "8388608");
     let none = run(spec(folder.path(), &args("wc -c"))).await.unwrap();
     assert_eq!(none.stdout.to_text().trim(), "0");

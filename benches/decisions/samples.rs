@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use afterhours::protocol::Micros;
+use afterhours::protocol::{MetricName, Micros};
 use afterhours::stats;
+
+type Failed = Box<dyn std::error::Error>;
 
 /// What one block came to, in microseconds.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +28,7 @@ pub struct Pair {
 
 /// Reads the pairs of the part `name`; a line is the part's name, then steady time and median of the incumbent's block, then
 /// of the candidate's. Lines that begin with `#` are for a reader.
-pub fn read(path: &Path, name: &str) -> Result<Vec<Pair>, Box<dyn std::error::Error>> {
+pub fn read(path: &Path, name: &str) -> Result<Vec<Pair>, Failed> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut pairs = Vec::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.starts_with('#')) {
@@ -45,29 +47,32 @@ pub fn read(path: &Path, name: &str) -> Result<Vec<Pair>, Box<dyn std::error::Er
     if pairs.is_empty() { Err(format!("{}: no pairs of {name}", path.display()).into()) } else { Ok(pairs) }
 }
 
-/// Reduces the calls of blocks to what [`read`] reads: a line is the part's name, the block's place in its job, `I` or `C`,
-/// and the microseconds of each call.
-pub fn reduce(calls: &str) -> Result<String, Box<dyn std::error::Error>> {
+/// Reduces the calls of blocks, of which each two took turns, to what [`read`] reads: a line is the part's name, the block's
+/// place in its job, `I` or `C`, and the microseconds of each call.
+pub fn reduce(calls: &str) -> Result<String, Failed> {
     let mut reduced = String::new();
-    let mut open: Option<(char, String)> = None;
+    let mut open: Option<(&str, Vec<Micros>)> = None;
     for line in calls.lines() {
         let mut words = line.split(' ');
         let (Some(part), Some(place), Some(role)) = (words.next(), words.next(), words.next()) else { continue };
-        let times = words
-            .map(|word| Ok(Micros::new(word.parse()?)?))
-            .collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
-        let steady = stats::steady(&times)?;
-        let median = stats::case_metric(afterhours::protocol::MetricName::MedianUs, &times)?;
-        let figures = format!("{:.2} {:.2}", steady.get(), median.get());
-        let role = role.chars().next().unwrap_or_default();
+        let times = words.map(|word| Ok(Micros::new(word.parse()?)?)).collect::<Result<Vec<_>, Failed>>()?;
         // The blocks of a pair stand at 2k and 2k + 1.
         match open.take() {
             Some((before, other)) if place.parse::<u32>()? % 2 == 1 && before != role => {
-                let (incumbent, candidate) = if role == 'C' { (other, figures) } else { (figures, other) };
-                reduced.push_str(&format!("{part} {incumbent} {candidate}\n"));
+                let (incumbent, candidate) = if role == "C" { (other, times) } else { (times, other) };
+                reduced.push_str(&format!("{part} {}\n", pair(&incumbent, &candidate)?));
             }
-            _ => open = Some((role, figures)),
+            _ => open = Some((role, times)),
         }
     }
     Ok(reduced)
+}
+
+/// Returns the four figures of a pair.
+fn pair(incumbent: &[Micros], candidate: &[Micros]) -> Result<String, Failed> {
+    let median = |times: &[Micros]| stats::case_metric(MetricName::MedianUs, times);
+    let steady = stats::steady(candidate)?.get();
+    let ratio = stats::log_ratio_in_turns(incumbent, candidate).ok_or("a block without calls")?.exp();
+    let [before, after] = [median(incumbent)?.get(), median(candidate)?.get()];
+    Ok(format!("{:.2} {before:.2} {steady:.2} {after:.2}", steady * ratio))
 }

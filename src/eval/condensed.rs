@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::harness::{CaseResult, Role};
 use crate::protocol::{BadMicros, MetricName, Micros};
 use crate::stats::Ranking;
-use crate::tools::Readings;
+use crate::tools::{Readings, compared};
 
 /// The time by which a case is compared, and the one that is shown, in microseconds.
 type Times = [Micros; 2];
@@ -16,6 +16,9 @@ type Times = [Micros; 2];
 pub(super) struct Condensed {
     #[serde(default, skip_serializing_if = "is_usual")]
     pub(super) ranking: Ranking,
+    /// Whether the blocks took turns.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) in_turns: bool,
     cases: Vec<String>,
     /// Block by block, case by case.
     candidate: Vec<Vec<Times>>,
@@ -30,15 +33,19 @@ fn is_usual(ranking: &Ranking) -> bool {
 impl Condensed {
     /// Condenses what the processes left.
     pub(super) fn of(metric: MetricName, readings: &Readings) -> Result<Self, BadMicros> {
+        let times = compared(readings)?;
         let side = |role| {
-            let blocks = readings.of(role).map(|block| {
-                block.cases.iter().map(|case| Ok([case.steady()?, case.shown(metric)?])).collect::<Result<_, _>>()
+            let blocks = readings.blocks.iter().zip(&times).filter(|(block, _)| block.role == role);
+            let blocks = blocks.map(|(block, times)| {
+                let cases = block.cases.iter().zip(times);
+                cases.map(|(case, compared)| Ok([*compared, case.shown(metric)?])).collect::<Result<_, _>>()
             });
             blocks.collect::<Result<Vec<Vec<Times>>, _>>()
         };
         let first = readings.blocks.first();
         Ok(Self {
             ranking: readings.ranking,
+            in_turns: readings.in_turns,
             cases: first.into_iter().flat_map(|block| &block.cases).map(|case| case.id.clone()).collect(),
             candidate: side(Role::Candidate)?,
             incumbent: side(Role::Incumbent)?,
@@ -71,10 +78,11 @@ impl Condensed {
     }
 }
 
-/// Makes calls of which the steady time and the metric are those again.
+/// Makes calls of which the steady time, the fastest of each turn and the metric are those again.
 fn case(id: &str, [steady, shown]: Times) -> CaseResult {
     let upper = if shown.get() > steady.get() { shown } else { steady };
-    CaseResult { id: id.to_owned(), time_us: [vec![steady; 4], vec![upper; 6]].concat(), mean_us: Some(shown) }
+    let turn = [steady, steady, upper, upper, upper];
+    CaseResult { id: id.to_owned(), time_us: [turn, turn].concat(), mean_us: Some(shown) }
 }
 
 #[cfg(test)]

@@ -110,6 +110,7 @@ impl Playing<'_> {
             harness: Box::new(ScriptedHarness {
                 file: harness::open(&self.stage.root().join(HARNESS)).map_err(|error| error.to_string())?,
                 ranking: self.script.borrow().ranking(),
+                in_turns: self.script.borrow().in_turns(),
             }),
             runner: Box::new(ScriptedRunner(Rc::clone(&self.script))),
             model: with_tuner(Box::new(Asked { replay, turns: Rc::clone(&self.turns) }), tune),

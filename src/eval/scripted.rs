@@ -53,6 +53,13 @@ impl Script {
         })
     }
 
+    /// Tells whether measurements were recorded of blocks that took turns.
+    pub(super) fn in_turns(&self) -> bool {
+        self.measurements
+            .iter()
+            .any(|measurement| matches!(measurement, Measurement::Recorded(found) if found.in_turns))
+    }
+
     /// Answers a job. One that carries a duel on is still the measurement that its first pairs began.
     fn next(&mut self, job: &Job) -> Result<JobOutput, RunnerError> {
         let number = if job.first_pair == 0 { self.made + 1 } else { self.made };
@@ -195,6 +202,8 @@ pub(super) struct ScriptedHarness {
     pub(super) file: Box<dyn Harness>,
     /// How the cases of recorded measurements become one figure.
     pub(super) ranking: Option<Ranking>,
+    /// Whether the blocks of recorded measurements took turns.
+    pub(super) in_turns: bool,
 }
 
 impl Harness for ScriptedHarness {
@@ -223,7 +232,7 @@ impl Harness for ScriptedHarness {
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
-        self.file.job(request)
+        self.file.job(request).map(|job| Job { in_turns: self.in_turns, ..job })
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {

@@ -97,6 +97,10 @@ pub struct Job {
     pub stages: Vec<Stage>,
     /// In the order in which they run.
     pub blocks: Vec<Block>,
+    /// Whether each two blocks, from the first on, run at once and take turns: whoever has the turn works, and the other waits.
+    /// Their programs must know how, see [`native::Turns`](super::native::Turns).
+    #[serde(default)]
+    pub in_turns: bool,
     /// Pairs of the same duel that earlier jobs have run.
     pub first_pair: u32,
     /// For the whole job. The process that is running when it ends is killed and reported as timed out.
@@ -169,11 +173,12 @@ pub struct Ran {
     /// The result file's bytes, where the process left one within the bound.
     #[serde(with = "encoded::optional")]
     pub result: Option<Vec<u8>>,
-    /// Wall time.
+    /// Wall time. Two blocks that took turns have half of theirs each.
     pub elapsed: Duration,
 }
 
-/// What a job did. Processes after the first failure did not run.
+/// What a job did. Processes after the first failure did not run, or are not told: where one of two that took turns fails,
+/// nothing is told of the other, unless that came first and did not fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobOutput {
     /// In the order in which they ran.

@@ -3,6 +3,8 @@
 mod api;
 mod device_lock;
 mod memory;
+mod turns;
+mod bench;
 mod local;
 mod stage;
 pub mod remote;

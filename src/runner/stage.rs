@@ -16,6 +16,28 @@ use crate::harness::{Role, Stage};
 /// How much of a result file is read, in bytes.
 const RESULT_BYTES: u64 = 16 << 20;
 
+/// The folders of a job: of each text one, and one more for a second block of it at the same time.
+#[derive(Debug)]
+pub(super) struct Folders(Vec<(Role, [Folder; 2])>);
+
+impl Folders {
+    /// Creates the first one of each stage.
+    pub(super) fn create(scratch: &Path, stages: &[Stage]) -> Result<Self, RunnerError> {
+        let both = |stage: &Stage| {
+            let folder = Folder::create(scratch, stage)?;
+            let twin = folder.twin();
+            Ok((stage.role, [folder, twin]))
+        };
+        stages.iter().map(both).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Returns the folders of a role. The second is there once it was renewed, and the first before it.
+    pub(super) fn of(&self, role: Role) -> Result<[&Folder; 2], RunnerError> {
+        let found = self.0.iter().find(|(of, _)| *of == role).map(|(_, folders)| folders.each_ref());
+        found.ok_or_else(|| RunnerError::Failed(format!("the job has no stage for its {role:?}; give it one")))
+    }
+}
+
 /// The folder of one text. Dropping it removes it.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -50,6 +72,10 @@ impl Folder {
     /// Returns its absolute path.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn twin(&self) -> Self {
+        Self { path: self.path.with_file_name(TWIN), built: self.built.clone() }
     }
 
     /// Puts the folder back to what the builds left, so that no block finds anything of the one before it.
@@ -142,6 +168,9 @@ impl ResultFile<'_> {
         Ok((parent, below.file_name().ok_or(Errno::INVAL)?))
     }
 }
+
+/// The name of a text's second folder, as long as the first one's.
+const TWIN: &str = "duplicate";
 
 fn name(role: Role) -> &'static str {
     match role {

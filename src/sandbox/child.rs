@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ pub struct Spec<'a> {
     /// Its whole environment.
     pub env: BTreeMap<OsString, OsString>,
     /// What it reads on standard input.
-    pub stdin: &'a [u8],
+    pub stdin: Input<'a>,
     /// When it is killed.
     pub deadline: Instant,
     /// How much of each of its two output streams is kept, in bytes.
@@ -46,6 +46,15 @@ pub struct Spec<'a> {
     pub access: Option<Access>,
     /// Kept open until its last descendant is gone, even should this process die before: a lock, for instance.
     pub hold: Option<BorrowedFd<'a>>,
+}
+
+/// A program's standard input.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// These bytes, and then its end.
+    Bytes(&'a [u8]),
+    /// What is open already, such as one end of a socket.
+    Open(OwnedFd),
 }
 
 /// How a program ended.

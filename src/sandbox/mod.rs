@@ -27,7 +27,7 @@ mod view;
 pub use access::{Access, Sockets};
 pub use alone::{AloneError, alone};
 pub use capture::Captured;
-pub use child::{End, Finished, SandboxError, Spec, run};
+pub use child::{End, Finished, Input, SandboxError, Spec, run};
 pub use environment::scrubbed;
 pub use orders::{FILE_BYTES, Limits};
 pub use protections::{Missing, Protection, Protections};

@@ -12,7 +12,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, getpid, kill_process, setsid};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
-use super::child::Spec;
+use super::child::{Input, Spec};
 use super::descendants::descendants;
 use super::orders::{Orders, Report};
 use super::view;
@@ -48,7 +48,7 @@ impl Supervisor {
             .env_clear()
             .envs(&spec.env)
             .current_dir(spec.folder)
-            .stdin(input(spec.stdin)?)
+            .stdin(input(&spec.stdin)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let inherited: Vec<OwnedFd> = [Some(report_writer), hold].into_iter().flatten().collect();
@@ -125,13 +125,16 @@ impl Drop for Supervisor {
     }
 }
 
-/// Returns a standard input that holds `bytes`. A file in memory needs nobody to feed it, read or not.
-fn input(bytes: &[u8]) -> io::Result<Stdio> {
-    if bytes.is_empty() {
-        return Ok(Stdio::null());
+/// Returns the standard input. A file in memory needs nobody to feed it, read or not.
+fn input(input: &Input<'_>) -> io::Result<Stdio> {
+    match input {
+        Input::Bytes([]) => Ok(Stdio::null()),
+        Input::Bytes(bytes) => {
+            let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
+            file.write_all(bytes)?;
+            file.rewind()?;
+            Ok(file.into())
+        }
+        Input::Open(fd) => Ok(fd.try_clone()?.into()),
     }
-    let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
-    file.write_all(bytes)?;
-    file.rewind()?;
-    Ok(file.into())
 }

@@ -6,6 +6,7 @@ mod paired;
 mod rule;
 mod sequential;
 mod spending;
+mod turns;
 
 pub use location::*;
 pub use noise::*;
@@ -13,3 +14,4 @@ pub use paired::*;
 pub use rule::*;
 pub use sequential::*;
 pub use spending::*;
+pub use turns::*;

@@ -1,7 +1,7 @@
 //! The machine's noise: how far the log ratio of one pair of blocks strays.
 //!
-//! It is measured where nothing but noise can show: between neighbouring blocks of the baseline, which are a pair of equal
-//! kernels, and around the middle of a duel's pairs. A slow drift burdens both blocks of a pair alike. The median of the
+//! It is measured where nothing but noise can show: between neighbouring blocks of the baseline, or each two that took turns,
+//! which are a pair of equal kernels, and around the middle of a duel's pairs. A slow drift burdens both blocks of a pair alike. The median of the
 //! absolute deviations, scaled to the standard deviation of a normal distribution, is not moved by bursts while most pairs are
 //! free of them (F. R. Hampel, "The influence curve and its role in robust estimation", 1974).
 
@@ -24,7 +24,7 @@ pub fn noise_of_blocks(blocks: &[Micros]) -> Option<f64> {
     spread(&log_ratios(blocks, blocks.get(1..)?), 0.0)
 }
 
-/// Returns the noise of one pair from the pairs of a duel, as a fraction; `None` with too few of them.
+/// Returns the noise of one pair from the pairs of a duel, or of blocks that took turns, as a fraction; `None` with too few.
 pub fn noise_of_pairs(incumbent: &[Micros], candidate: &[Micros]) -> Option<f64> {
     let ratios = log_ratios(incumbent, candidate);
     spread(&ratios, median(&ratios)?)

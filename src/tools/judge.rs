@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::pairs::{Figure, Pairs};
 use crate::harness::{CaseResult, Conditions, Failure, Role};
 use crate::protocol::{
     BadMicros, CaseFigure, Comparison, ContentHash, Device, Gpu, InfraFailure, KernelFailure, MetricName, Micros,
@@ -65,6 +66,9 @@ pub struct Readings {
     /// How the figures of the cases become one.
     #[serde(default)]
     pub ranking: Ranking,
+    /// Whether each two blocks ran at once and took turns.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_turns: bool,
     /// Each block's result, in order, up to the first failure.
     pub blocks: Vec<Reading>,
     /// The first failure.
@@ -120,75 +124,48 @@ fn judge_blocks(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Rea
         return Err(Lack(InfraFailure::WrongDevice, message));
     }
     let candidate = Figures::of(yardstick.metric, readings, Role::Candidate)?;
-    if let Some(message) = candidate.implausible(yardstick) {
-        return Ok(Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message });
-    }
     let device = first.device.clone();
     let Some(text) = texts.incumbent else {
-        let noise = stats::noise_of_blocks(&candidate.steady.whole);
+        let steady = Figure::of(readings.ranking, &blocks.iter().collect::<Vec<_>>(), CaseResult::steady)?;
+        if let Some(message) = candidate.implausible(&steady, yardstick) {
+            return Ok(Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message });
+        }
+        let noise =
+            if readings.in_turns { Pairs::of(readings)?.noise() } else { stats::noise_of_blocks(&steady.whole) };
         let candidate = candidate.side(texts.candidate)?;
         return Ok(Outcome::Measured { device, candidate, incumbent: None, comparison: None, noise });
     };
+    let pairs = Pairs::of(readings)?;
+    if let Some(message) = candidate.implausible(&pairs.after, yardstick) {
+        return Ok(Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message });
+    }
     let incumbent = Figures::of(yardstick.metric, readings, Role::Incumbent)?;
     let comparison =
-        compare(&incumbent, &candidate, rule).ok_or_else(|| no_result("the duel has no pair of blocks"))?;
+        compare(&pairs, &incumbent, &candidate, rule).ok_or_else(|| no_result("the duel has no pair of blocks"))?;
     Ok(Outcome::Measured {
         device,
-        noise: stats::noise_of_pairs(&incumbent.steady.whole, &candidate.steady.whole),
+        noise: pairs.noise(),
         candidate: candidate.side(texts.candidate)?,
         incumbent: Some(incumbent.side(text)?),
         comparison: Some(comparison),
     })
 }
 
-/// Returns the log ratio of each pair by which a duel is decided, in the order in which they ran.
-pub fn log_ratios(readings: &Readings) -> Vec<f64> {
-    let steady = |role| Figure::of(readings, role, CaseResult::steady);
-    match (steady(Role::Incumbent), steady(Role::Candidate)) {
-        (Ok(incumbent), Ok(candidate)) => stats::log_ratios(&incumbent.whole, &candidate.whole),
-        _ => Vec::new(),
-    }
-}
-
-/// One side of a measurement: the metric that is shown, and the steady times that are compared.
+/// One side of a measurement: the metric that is shown.
 struct Figures {
     metric: MetricName,
     cases: Vec<String>,
     shown: Figure,
-    steady: Figure,
-}
-
-/// One figure a block: over all cases, and for each case.
-struct Figure {
-    whole: Vec<Micros>,
-    cases: Vec<Vec<Micros>>,
-}
-
-impl Figure {
-    fn of(
-        readings: &Readings,
-        role: Role,
-        location: impl Fn(&CaseResult) -> Result<Micros, BadMicros>,
-    ) -> Result<Self, BadMicros> {
-        let mut figure = Self { whole: Vec::new(), cases: Vec::new() };
-        for block in readings.of(role) {
-            let times: Vec<Micros> = block.cases.iter().map(&location).collect::<Result<_, _>>()?;
-            figure.whole.push(stats::over_cases(readings.ranking, &times)?);
-            figure.cases.resize_with(times.len().max(figure.cases.len()), Vec::new);
-            figure.cases.iter_mut().zip(times).for_each(|(case, us)| case.push(us));
-        }
-        Ok(figure)
-    }
 }
 
 impl Figures {
     fn of(metric: MetricName, readings: &Readings, role: Role) -> Result<Self, BadMicros> {
-        let first = readings.of(role).next().into_iter().flat_map(|block| &block.cases);
+        let blocks: Vec<&Reading> = readings.of(role).collect();
+        let first = blocks.first().into_iter().flat_map(|block| &block.cases);
         Ok(Self {
             metric,
             cases: first.map(|case| case.id.clone()).collect(),
-            shown: Figure::of(readings, role, |case| case.shown(metric))?,
-            steady: Figure::of(readings, role, CaseResult::steady)?,
+            shown: Figure::of(readings.ranking, &blocks, |case| case.shown(metric))?,
         })
     }
 
@@ -203,11 +180,11 @@ impl Figures {
         })
     }
 
-    /// Says which time is below what the clock can tell from nothing, or below the roofline, where one is: an alarm, not a
-    /// result.
-    fn implausible(&self, yardstick: &Yardstick) -> Option<String> {
+    /// Says which of its steady times is below what the clock can tell from nothing, or below the roofline, where one is: an
+    /// alarm, not a result.
+    fn implausible(&self, steady: &Figure, yardstick: &Yardstick) -> Option<String> {
         let resolution = if yardstick.gpu.is_cpu() { CPU_RESOLUTION_US } else { GPU_RESOLUTION_US };
-        let mut cases = self.cases.iter().zip(&self.steady.cases);
+        let mut cases = self.cases.iter().zip(&steady.cases);
         if let Some((id, us)) =
             cases.find_map(|(id, blocks)| Some((id, blocks.iter().find(|us| us.get() < resolution)?)))
         {
@@ -217,7 +194,7 @@ impl Figures {
             ));
         }
         let roofline = yardstick.roofline_us?;
-        let us = self.steady.whole.iter().find(|us| **us < roofline)?;
+        let us = steady.whole.iter().find(|us| **us < roofline)?;
         Some(format!(
             "{us} is less than the mission's roofline_us ({roofline}): either the work was not done within the call, or the \
              roofline is not one"
@@ -225,9 +202,9 @@ impl Figures {
     }
 }
 
-/// Compares the steady times, and lets no case, nor the metric over all calls, get slower behind a better whole.
-fn compare(incumbent: &Figures, candidate: &Figures, rule: &Rule) -> Option<Comparison> {
-    let mut found = stats::compare(&incumbent.steady.whole, &candidate.steady.whole, rule)?;
+/// Compares pair by pair, and lets no case, nor the metric over all calls, get slower behind a better whole.
+fn compare(pairs: &Pairs, incumbent: &Figures, candidate: &Figures, rule: &Rule) -> Option<Comparison> {
+    let mut found = stats::compare(&pairs.before.whole, &pairs.after.whole, rule)?;
     if found.verdict == Verdict::NotImproved {
         return Some(found);
     }
@@ -237,7 +214,7 @@ fn compare(incumbent: &Figures, candidate: &Figures, rule: &Rule) -> Option<Comp
         Aim::Screen => (1.0, None),
         Aim::Confirm { .. } | Aim::Estimate { .. } => (0.5, Some(0.75)),
     };
-    let sides = incumbent.steady.cases.iter().zip(&candidate.steady.cases);
+    let sides = pairs.before.cases.iter().zip(&pairs.after.cases);
     let cases = candidate.cases.iter().zip(sides).filter_map(|(id, (before, after))| {
         let ratio = stats::setback(before, after, of_cases)?;
         Some(Setback { of: format!("case {id}"), ratio })

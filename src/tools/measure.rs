@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::judge::{Reading, Readings, Texts, Yardstick, judge, log_ratios};
+use super::judge::{Reading, Readings, Texts, Yardstick, judge};
+use super::pairs::log_ratios;
 use crate::gate::{Checked, Gate};
 use crate::harness::{BlockResult, Failure, Harness, HarnessError, Job, JobOutput, Part, Ran, Request};
 use crate::protocol::{ContentHash, Effort, InfraFailure, KernelFailure, Outcome, Profile};
@@ -189,7 +190,7 @@ impl<'a> Series<'a> {
             });
         };
         match self.bench.runner.run(job, &mut counted).await {
-            Ok(output) => self.read(output, job.blocks.len()),
+            Ok(output) => self.read(output, job),
             Err(RunnerError::Missing(message)) => {
                 return Err(MeasureError::Runner { runner: self.bench.runner.name().to_owned(), message });
             }
@@ -201,10 +202,11 @@ impl<'a> Series<'a> {
     }
 
     /// Reads what the processes of a job left, up to the first failure.
-    fn read(&mut self, output: JobOutput, expected: usize) {
+    fn read(&mut self, output: JobOutput, job: &Job) {
         self.protections = self.bench.runner.protections();
         self.hosts.extend(self.bench.runner.host().filter(|host| !self.hosts.contains(host)));
-        self.readings.expected += expected;
+        self.readings.expected += job.blocks.len();
+        self.readings.in_turns = job.in_turns;
         for ran in &output.ran {
             match (self.bench.harness.read(ran), ran.part) {
                 (Ok(Some(BlockResult { device, cases, conditions })), Part::Block(_)) => {

@@ -206,6 +206,8 @@ struct Keys {
     expected_blocks: usize,
     #[serde(default)]
     ranking: Ranking,
+    #[serde(default)]
+    in_turns: bool,
     blocks: Vec<Reading>,
     failure: Option<Failure>,
     #[serde(default)]
@@ -219,9 +221,9 @@ struct Process {
 
 impl From<Keys> for Recorded {
     fn from(keys: Keys) -> Self {
-        let Keys { outcome, effort, expected_blocks: expected, ranking, blocks, failure, processes } = keys;
+        let Keys { outcome, effort, expected_blocks: expected, ranking, in_turns, blocks, failure, processes } = keys;
         let seconds = processes.iter().map(|process| process.elapsed_seconds).collect();
-        Self { outcome, effort, readings: Readings { expected, ranking, blocks, failure }, seconds }
+        Self { outcome, effort, readings: Readings { expected, ranking, in_turns, blocks, failure }, seconds }
     }
 }
 

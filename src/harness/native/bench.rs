@@ -8,6 +8,8 @@ use super::inputs::{Stream, below, byte, fill, poison, stream};
 use super::library::Entry;
 use super::machine::{Fault, Machine};
 use super::spec::{BufferArg, Case, Content, Spec};
+use super::turns::Turns;
+use crate::stats::TURN;
 
 /// The call numbers that checks before and after the timing use; timed calls count from 1.
 const FIRST: u64 = 0;
@@ -56,30 +58,35 @@ impl<'a> Bench<'a> {
 
     /// Returns the microseconds of each timed call.
     ///
-    /// The answer is checked on the first call, on one call of each stage that the seed picks, and after the last one.
-    pub(super) fn run(&mut self) -> Result<Vec<f64>, Fault> {
+    /// The answer is checked on the first call, on one call of each stage that the seed picks, and after the last one. The turn
+    /// is this block's before and after.
+    pub(super) fn run(&mut self, turns: &mut Turns) -> Result<Vec<f64>, Fault> {
         self.call(FIRST)?;
         self.check_answer()?;
         let mut picks = stream(self.seed, self.index, CASE);
         let mut times = Vec::new();
         for repeats in &self.spec.stage_repeats {
-            let stage = self.stage(*repeats, times.len(), below(&mut picks, *repeats))?;
+            let stage = self.stage(*repeats, times.len(), below(&mut picks, *repeats), turns)?;
             let stop = self.spec.early_stop_us.is_some_and(|limit| median(&stage) > limit);
             times.extend(stage);
             if stop {
                 break;
             }
         }
+        turns.pass();
         self.call(LAST)?;
         self.check_answer()?;
         self.machine.conclude()?;
         Ok(times)
     }
 
-    fn stage(&mut self, repeats: u32, done: usize, checked: u32) -> Result<Vec<f64>, Fault> {
+    fn stage(&mut self, repeats: u32, done: usize, checked: u32, turns: &mut Turns) -> Result<Vec<f64>, Fault> {
         let mut times = Vec::new();
-        for (number, repeat) in (done as u64 + 1..).zip(0..repeats) {
-            times.push(self.call(number)?);
+        for (number, repeat) in (done..).zip(0..repeats) {
+            if number.is_multiple_of(TURN) {
+                turns.pass();
+            }
+            times.push(self.call(number as u64 + 1)?);
             if repeat == checked {
                 self.check_answer()?;
             }

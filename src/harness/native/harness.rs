@@ -102,7 +102,8 @@ impl Native {
 
     fn block(&self, seed: u64) -> Result<Exec, HarnessError> {
         let secrets = Secrets { seed, nonce: self.nonce.clone() };
-        let secrets = serde_json::to_vec(&secrets).map_err(|error| bad(&self.path, error.to_string()))?;
+        let mut secrets = serde_json::to_vec(&secrets).map_err(|error| bad(&self.path, error.to_string()))?;
+        secrets.push(b'\n');
         Ok(own("worker", secrets, Some(PathBuf::from(RESULT))))
     }
 
@@ -215,7 +216,8 @@ impl Harness for Native {
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
-        duel::job(request, |role, kernel| self.stage(request, role, kernel), |_, seed| self.block(seed))
+        let job = duel::job(request, |role, kernel| self.stage(request, role, kernel), |_, seed| self.block(seed))?;
+        Ok(Job { in_turns: request.gpu.is_cpu(), ..job })
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {

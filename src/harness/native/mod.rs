@@ -14,6 +14,7 @@ mod imports;
 mod inputs;
 mod library;
 mod machine;
+mod turns;
 mod bench;
 pub mod host;
 pub mod cuda;
@@ -21,3 +22,4 @@ pub mod worker;
 mod harness;
 
 pub(super) use harness::Native;
+pub use turns::Turns;

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ use super::host::Host;
 use super::library::Entry;
 use super::machine::{Fault, Machine};
 use super::spec::{Case, Secrets, Spec, Target};
+use super::turns::Turns;
 use super::{cuda, imports};
 use crate::harness::result::{ResultCase, ResultObject};
 use crate::harness::{Conditions, device};
@@ -32,9 +33,6 @@ pub(super) const NOT_LAUNCHED: u8 = 65;
 
 /// The exit code where the kernel did what its device does not forgive.
 pub(super) const CRASHED: u8 = 70;
-
-/// Secrets are a few dozen bytes.
-const MAX_SECRETS: u64 = 4096;
 
 /// Why the worker could not measure.
 #[derive(Debug, Error)]
@@ -105,27 +103,20 @@ fn run(path: &Path) -> Result<(), WorkerError> {
         move |source| WorkerError::Json { path, source }
     };
     let stdin = Path::new("standard input");
-    let mut secrets = Vec::new();
-    io::stdin().take(MAX_SECRETS).read_to_end(&mut secrets).map_err(file(stdin))?;
-    forget_stdin().map_err(file(stdin))?;
+    let (secrets, mut turns) = Turns::open().map_err(file(stdin))?;
     let secrets: Secrets = serde_json::from_slice(&secrets).map_err(json(stdin))?;
     let spec: Spec = serde_json::from_slice(&fs::read(path).map_err(file(path))?).map_err(json(path))?;
     let path = path.canonicalize().map_err(file(path))?;
     let reference = Entry::load(&path.with_file_name(REFERENCE))?;
     let block = Block { spec: &spec, reference: &reference, seed: secrets.seed };
     let (device, cases, conditions) = match spec.target {
-        Target::Host => (device::host(), block.on_host(&path.with_file_name(KERNEL))?, None),
-        Target::Cuda => block.on_cuda(&path)?,
+        Target::Host => (device::host(), block.on_host(&path.with_file_name(KERNEL), &mut turns)?, None),
+        Target::Cuda => block.on_cuda(&path, &mut turns)?,
     };
     let object = ResultObject { device, cases, harness: spec.harness.clone(), nonce: Some(secrets.nonce) };
     let written = Written { object, beside: Beside { conditions } };
     let text = serde_json::to_vec(&written).map_err(json(&result))?;
     fs::write(&result, text).map_err(file(&result))
-}
-
-/// Puts an empty file in place of standard input: whoever could rewind it would read what came on it once more.
-pub(super) fn forget_stdin() -> io::Result<()> {
-    Ok(rustix::stdio::dup2_stdin(fs::File::open("/dev/null")?)?)
 }
 
 /// Returns the result of a kernel that is not even loaded: its first case did not pass.
@@ -147,28 +138,33 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    fn on_host(&self, kernel: &Path) -> Result<Vec<ResultCase>, WorkerError> {
+    fn on_host(&self, kernel: &Path, turns: &mut Turns) -> Result<Vec<ResultCase>, WorkerError> {
         let code = fs::read(kernel).map_err(|source| WorkerError::File { path: kernel.to_owned(), source })?;
         match imports::refusal(&code, &self.spec.imports) {
             Some(error) => Ok(refused(self.spec, &error)),
-            None => Ok(self.measure(&mut Host::start(kernel, &self.spec.cases)?)?),
+            None => Ok(self.measure(&mut Host::start(kernel, &self.spec.cases)?, turns)?),
         }
     }
 
     /// A driver that lacks a function ends in a panic of its bindings; none of the kernel's code runs in this process.
-    fn on_cuda(&self, spec: &Path) -> Result<(Device, Vec<ResultCase>, Option<Conditions>), WorkerError> {
+    fn on_cuda(
+        &self,
+        spec: &Path,
+        turns: &mut Turns,
+    ) -> Result<(Device, Vec<ResultCase>, Option<Conditions>), WorkerError> {
         let folder = spec.parent().unwrap_or(Path::new(""));
-        let measured = AssertUnwindSafe(|| cuda::measure(folder, self.spec, |machine| self.measure(machine)));
+        let measured = AssertUnwindSafe(|| cuda::measure(folder, self.spec, |machine| self.measure(machine, turns)));
         let (device, cases, conditions) = panic::catch_unwind(measured).map_err(|_| WorkerError::Driver)??;
         Ok((device, cases, Some(conditions)))
     }
 
     /// Measures the cases in turn; the first that is wrong is the last.
-    fn measure(&self, machine: &mut dyn Machine) -> Result<Vec<ResultCase>, Fault> {
+    fn measure(&self, machine: &mut dyn Machine, turns: &mut Turns) -> Result<Vec<ResultCase>, Fault> {
         let mut cases = Vec::new();
+        turns.take();
         for (index, case) in (0..).zip(&self.spec.cases) {
             let bench = Bench::new(machine, self.reference, self.spec, (index, case), self.seed)
-                .and_then(|mut bench| bench.run());
+                .and_then(|mut bench| bench.run(turns));
             let (error, time_us) = match bench {
                 Ok(times) => (None, times),
                 Err(Fault::Kernel(error)) => (Some(error), Vec::new()),
@@ -180,6 +176,7 @@ impl Block<'_> {
                 break;
             }
         }
+        turns.give();
         Ok(cases)
     }
 }

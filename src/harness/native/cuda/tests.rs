@@ -16,6 +16,7 @@ use crate::harness::native::library::Entry;
 use crate::harness::native::machine::{Fault, Machine};
 use crate::harness::native::spec::{Arg, BufferArg, Case, Content, Spec, Target};
 use crate::harness::native::toml_file::{Distribution, Tolerance};
+use crate::harness::native::turns::Turns;
 
 const LEN: usize = 300;
 const TEXT: &str = "// launch: grid = ceil_div(n, 128), block = 128, shared = 64\n";
@@ -64,7 +65,7 @@ fn run(fake: &mut Fake) -> Result<(Vec<f64>, Vec<LaunchFacts>), Fault> {
 fn run_text(fake: &mut Fake, text: &str) -> Result<(Vec<f64>, Vec<LaunchFacts>), Fault> {
     let (spec, reference, launch) = (spec(), reference(), Launch::parse(text).unwrap());
     let mut machine = Accelerator::new(fake, &launch, Some(8))?;
-    let times = Bench::new(&mut machine, &reference, &spec, (0, &spec.cases[0]), 7)?.run()?;
+    let times = Bench::new(&mut machine, &reference, &spec, (0, &spec.cases[0]), 7)?.run(&mut Turns::alone())?;
     Ok((times, machine.facts))
 }
 

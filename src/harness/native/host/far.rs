@@ -12,7 +12,8 @@ use thiserror::Error;
 
 use super::shared::{Order, Orders};
 use crate::harness::native::library::Entry;
-use crate::harness::native::worker::{UNABLE, forget_stdin};
+use crate::harness::native::turns::forget_stdin;
+use crate::harness::native::worker::UNABLE;
 use crate::sandbox::{self, AloneError};
 
 /// Why this process could not be the kernel's.

@@ -9,3 +9,4 @@ pub mod far;
 mod near;
 
 pub(super) use near::Host;
+pub use near::PROCESSOR;

@@ -21,6 +21,9 @@ use crate::harness::native::machine::{Fault, Machine};
 use crate::harness::native::spec::Case;
 use crate::harness::result::signal_name;
 
+/// The variable that names the processor on which a block is to be timed.
+pub const PROCESSOR: &str = "AFTERHOURS_PROCESSOR";
+
 /// The host's processor, with the kernel in a process of its own.
 pub(in crate::harness::native) struct Host {
     kernel: Pid,
@@ -51,7 +54,7 @@ impl Host {
         set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(refused)?;
         let everywhere = sched_getaffinity(None).map_err(refused)?;
         let mut here = CpuSet::new();
-        here.set(sched_getcpu());
+        here.set(processor().unwrap_or_else(sched_getcpu));
         sched_setaffinity(None, &here).map_err(refused)?;
         let evictor = Evictor::new();
         let mut host = Self { kernel, memory, orders, evictor, here, everywhere, loaded: false, called: false };
@@ -141,9 +144,14 @@ impl Drop for Host {
     }
 }
 
+/// Returns the processor that the runner wants used: two blocks that take turns share one.
+fn processor() -> Option<usize> {
+    env::var(PROCESSOR).ok()?.parse().ok()
+}
+
 fn spawn(library: &Path, memory: File) -> io::Result<Pid> {
     let mut command = Command::new(env::current_exe()?);
-    command.arg("kernel").arg(library).env_remove("AFTERHOURS_RESULT").stdin(Stdio::from(memory));
+    command.arg("kernel").arg(library).env_remove("AFTERHOURS_RESULT").env_remove(PROCESSOR).stdin(Stdio::from(memory));
     let child = command.spawn()?;
     i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| Errno::SRCH.into())
 }

@@ -1,0 +1,96 @@
+//! By what the blocks of a measurement are compared, pair by pair.
+
+use super::judge::{Reading, Readings};
+use crate::harness::{CaseResult, Role};
+use crate::protocol::{BadMicros, Micros};
+use crate::stats::{self, Ranking};
+
+/// Returns the log ratio of each pair by which a duel is decided, in the order in which they ran.
+pub fn log_ratios(readings: &Readings) -> Vec<f64> {
+    Pairs::of(readings).map_or_else(|_| Vec::new(), |pairs| stats::log_ratios(&pairs.before.whole, &pairs.after.whole))
+}
+
+/// Returns the time of each block, case by case, by which it is compared.
+///
+/// It is the steady one. Of two blocks that took turns, one has the time that it would have had at the pace of the other: that
+/// one's steady time, times the ratio of their turns. It is the incumbent's, or of one text the first.
+///
+/// # Errors
+/// Where a case has no calls.
+pub fn compared(readings: &Readings) -> Result<Vec<Vec<Micros>>, BadMicros> {
+    let steady = |block: &Reading| block.cases.iter().map(CaseResult::steady).collect::<Result<Vec<_>, _>>();
+    let mut times = readings.blocks.iter().map(steady).collect::<Result<Vec<_>, _>>()?;
+    if readings.in_turns {
+        for (blocks, times) in readings.blocks.chunks_exact(2).zip(times.chunks_exact_mut(2)) {
+            match (blocks, times) {
+                ([after, before], [_, times]) if before.role == Role::Incumbent => *times = at_pace(before, after)?,
+                ([before, after], [times, _]) => *times = at_pace(before, after)?,
+                _ => {}
+            }
+        }
+    }
+    Ok(times)
+}
+
+/// Returns the times that `before` would have had at the pace of `after`, with which it took turns.
+fn at_pace(before: &Reading, after: &Reading) -> Result<Vec<Micros>, BadMicros> {
+    let cases = before.cases.iter().zip(&after.cases).map(|(before, after)| {
+        let ratio = stats::log_ratio_in_turns(&before.time_us, &after.time_us).map_or(f64::NAN, f64::exp);
+        Micros::new(after.steady()?.get() * ratio)
+    });
+    cases.collect()
+}
+
+/// Both sides of all pairs: of a duel, or of one text's blocks two by two.
+#[derive(Default)]
+pub(super) struct Pairs {
+    pub(super) before: Figure,
+    pub(super) after: Figure,
+}
+
+impl Pairs {
+    pub(super) fn of(readings: &Readings) -> Result<Self, BadMicros> {
+        let is_duel = readings.of(Role::Incumbent).next().is_some();
+        let mut pairs = Self::default();
+        for (place, (block, times)) in readings.blocks.iter().zip(compared(readings)?).enumerate() {
+            let is_before = if is_duel { block.role == Role::Incumbent } else { place % 2 == 0 };
+            let side = if is_before { &mut pairs.before } else { &mut pairs.after };
+            side.push(readings.ranking, times)?;
+        }
+        Ok(pairs)
+    }
+
+    /// Returns the noise that they show, where they are enough.
+    pub(super) fn noise(&self) -> Option<f64> {
+        stats::noise_of_pairs(&self.before.whole, &self.after.whole)
+    }
+}
+
+/// One figure a block: over all cases, and for each case.
+#[derive(Default)]
+pub(super) struct Figure {
+    pub(super) whole: Vec<Micros>,
+    pub(super) cases: Vec<Vec<Micros>>,
+}
+
+impl Figure {
+    pub(super) fn of(
+        ranking: Ranking,
+        blocks: &[&Reading],
+        location: impl Fn(&CaseResult) -> Result<Micros, BadMicros>,
+    ) -> Result<Self, BadMicros> {
+        let mut figure = Self::default();
+        for block in blocks {
+            figure.push(ranking, block.cases.iter().map(&location).collect::<Result<_, _>>()?)?;
+        }
+        Ok(figure)
+    }
+
+    /// Takes in a block: a time for each case.
+    fn push(&mut self, ranking: Ranking, times: Vec<Micros>) -> Result<(), BadMicros> {
+        self.whole.push(stats::over_cases(ranking, &times)?);
+        self.cases.resize_with(times.len().max(self.cases.len()), Vec::new);
+        self.cases.iter_mut().zip(times).for_each(|(case, us)| case.push(us));
+        Ok(())
+    }
+}

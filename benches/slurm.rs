@@ -44,7 +44,7 @@ fn job() -> Job {
         gpu: Gpu("cpu".to_owned()),
         stages: vec![Stage { role: Role::Candidate, files, build: Vec::new() }],
         blocks: vec![block; BLOCKS],
-        in_turns: false,
+        turn_calls: None,
         first_pair: 0,
         timeout: Duration::from_secs(120),
     }

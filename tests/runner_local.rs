@@ -66,7 +66,7 @@ fn job(build: Vec<Exec>, blocks: Vec<Exec>) -> Job {
         gpu: Gpu("cpu".to_owned()),
         stages: vec![stage(Role::Candidate, build)],
         blocks: blocks.into_iter().map(|exec| Block { role: Role::Candidate, exec }).collect(),
-        in_turns: false,
+        turn_calls: None,
         first_pair: 0,
         timeout: Duration::from_secs(120),
     }

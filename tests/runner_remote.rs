@@ -30,7 +30,7 @@ fn orders(script: &str) -> Value {
         gpu: Gpu("cpu".to_owned()),
         stages: vec![stage],
         blocks: vec![Block { role: Role::Candidate, exec }],
-        in_turns: false,
+        turn_calls: None,
         first_pair: 0,
         timeout: Duration::from_secs(100),
     };

@@ -1,4 +1,4 @@
-//! What it takes to hand a call over to the kernel's process and back, and by how much it makes the times stray.
+//! What it takes to hand a call over to the kernel's process and back, and what it is worth that the blocks of a pair take turns.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,9 +8,10 @@ use afterhours::stats::{self, median};
 
 use super::Failed;
 use super::record::{Bench, CALLS, PAIRS, folder, load};
+use super::samples::TURN_CALLS;
 
-/// Measures equal kernels for so many minutes, in turn in a process of their own and by the process that times them, and prints
-/// what the blocks of either kind say.
+/// Measures equal kernels for so many minutes, each way for some seconds and then the next: in processes of their own, in turns
+/// and one after the other, and by the process that times them. Prints how far the pairs of each kind stray.
 pub(super) fn compare(minutes: f64) -> Result<(), Failed> {
     let bench = Bench::open()?;
     let inside = tempfile::tempdir()?;
@@ -24,30 +25,39 @@ pub(super) fn compare(minutes: f64) -> Result<(), Failed> {
     }
     println!("load at the start: {}", load()?);
     let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
-    let (mut apart, mut together) = (Vec::new(), Vec::new());
+    let (mut turns, mut apart, mut together) = (Vec::new(), Vec::new(), Vec::new());
     while Instant::now() < until {
-        apart.extend(bench.equal()?);
+        turns.extend(bench.equal(true)?);
+        apart.extend(bench.equal(false)?);
         for _ in 0..2 * PAIRS {
             let printed = String::from_utf8(Command::new(&inside).output()?.stdout)?;
             together.push(printed.lines().map(str::parse).collect::<Result<Vec<f64>, _>>()?);
         }
     }
-    let apart = describe("in a process of its own", &apart)?;
-    let together = describe("by the process that times it", &together)?;
-    println!("handing a call over and back: {:.1} us, where nothing else kept it waiting", apart - together);
+    let steady = |one: &[Micros], other: &[Micros]| Ok((stats::steady(one)?.get() / stats::steady(other)?.get()).ln());
+    let in_turns = |one: &[Micros], other: &[Micros]| {
+        Ok(stats::log_ratio_in_turns(TURN_CALLS, one, other).ok_or("a block without calls")?)
+    };
+    let least = describe("in a process of its own, in turns", &turns, in_turns)?;
+    describe("the same by their steady times", &turns, steady)?;
+    describe("in a process of its own, one after the other", &apart, steady)?;
+    let together = describe("by the process that times it, one after the other", &together, steady)?;
+    println!("handing a call over and back: {:.1} us, where nothing else kept it waiting", least - together);
     println!("load at the end: {}", load()?);
     Ok(())
 }
 
-/// Prints what the blocks say, each two a pair, and returns the least of their steady times.
-fn describe(name: &str, blocks: &[Vec<f64>]) -> Result<f64, Failed> {
-    let steady = |calls: &Vec<f64>| -> Result<f64, Failed> {
-        let times = calls.iter().map(|us| Micros::new(*us)).collect::<Result<Vec<_>, _>>()?;
-        Ok(stats::steady(&times)?.get())
-    };
-    let steady = blocks.iter().map(steady).collect::<Result<Vec<f64>, _>>()?;
-    let ratios = steady.chunks_exact(2).filter_map(|pair| Some((pair.first()? / pair.last()?).ln().abs()));
-    let ratios: Vec<f64> = ratios.collect();
+/// Prints how far the log ratios of the blocks stray, each two a pair, and returns the least of their steady times.
+fn describe(
+    name: &str,
+    blocks: &[Vec<f64>],
+    ratio: impl Fn(&[Micros], &[Micros]) -> Result<f64, Failed>,
+) -> Result<f64, Failed> {
+    let blocks = blocks.iter().map(|calls| calls.iter().map(|us| Micros::new(*us)).collect());
+    let blocks = blocks.collect::<Result<Vec<Vec<Micros>>, _>>()?;
+    let pairs = blocks.chunks_exact(2).filter_map(|pair| Some((pair.first()?, pair.last()?)));
+    let ratios = pairs.map(|(one, other)| Ok(ratio(one, other)?.abs())).collect::<Result<Vec<f64>, Failed>>()?;
+    let steady = blocks.iter().map(|calls| Ok(stats::steady(calls)?.get())).collect::<Result<Vec<f64>, Failed>>()?;
     let off = |by: f64| ratios.iter().filter(|ratio| **ratio > by).count() * 100 / ratios.len().max(1);
     let middle = |values: &[f64]| median(values).unwrap_or(f64::NAN);
     let least = steady.iter().copied().fold(f64::INFINITY, f64::min);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use afterhours::harness::{self, Harness, Part, Request, Role};
+use afterhours::harness::{self, Harness, Job, Part, Request, Role};
 use afterhours::protocol::{Effort, Gpu};
 use afterhours::runner::{Local, Runner as _};
 
@@ -38,7 +38,7 @@ pub(super) fn record(path: &Path, minutes: f64) -> Result<(), Failed> {
         let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0 * share);
         let mut pairs = 0;
         while Instant::now() < until {
-            for (place, role, times) in bench.job(&other)? {
+            for (place, role, times) in bench.job(&other, true)? {
                 let role = if role == Role::Candidate { 'C' } else { 'I' };
                 let times: Vec<_> = times.iter().map(|us| format!("{us:.2}")).collect();
                 writeln!(calls, "{name} {place} {role} {}", times.join(" "))?;
@@ -74,7 +74,7 @@ impl Bench {
     }
 
     /// Measures pairs of blocks of the text and of `other`, and returns each block's place, its role and its calls.
-    pub(super) fn job(&self, other: &str) -> Result<Vec<(usize, Role, Vec<f64>)>, Failed> {
+    fn job(&self, other: &str, in_turns: bool) -> Result<Vec<(usize, Role, Vec<f64>)>, Failed> {
         let effort = Effort {
             repeats: CALLS,
             stage_repeats: vec![CALLS],
@@ -91,6 +91,7 @@ impl Bench {
             seed: getrandom::u64()?,
             first_pair: 0,
         })?;
+        let job = Job { turn_calls: in_turns.then_some(samples::TURN_CALLS), ..job };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let output = runtime.block_on(self.runner.run(&job, &mut |_| {}))?;
         let mut blocks = Vec::new();
@@ -104,8 +105,8 @@ impl Bench {
     }
 
     /// The same with equal texts; the calls alone.
-    pub(super) fn equal(&self) -> Result<Vec<Vec<f64>>, Failed> {
-        Ok(self.job(&self.text)?.into_iter().map(|(_, _, times)| times).collect())
+    pub(super) fn equal(&self, in_turns: bool) -> Result<Vec<Vec<f64>>, Failed> {
+        Ok(self.job(&self.text, in_turns)?.into_iter().map(|(_, _, times)| times).collect())
     }
 }
 

@@ -6,6 +6,9 @@ use std::path::Path;
 use afterhours::protocol::{MetricName, Micros};
 use afterhours::stats;
 
+/// Calls of a turn, as the native harness has them.
+pub const TURN_CALLS: usize = 3;
+
 type Failed = Box<dyn std::error::Error>;
 
 /// What one block came to, in microseconds.
@@ -72,7 +75,7 @@ pub fn reduce(calls: &str) -> Result<String, Failed> {
 fn pair(incumbent: &[Micros], candidate: &[Micros]) -> Result<String, Failed> {
     let median = |times: &[Micros]| stats::case_metric(MetricName::MedianUs, times);
     let steady = stats::steady(candidate)?.get();
-    let ratio = stats::log_ratio_in_turns(incumbent, candidate).ok_or("a block without calls")?.exp();
+    let ratio = stats::log_ratio_in_turns(TURN_CALLS, incumbent, candidate).ok_or("a block without calls")?.exp();
     let [before, after] = [median(incumbent)?.get(), median(candidate)?.get()];
     Ok(format!("{:.2} {before:.2} {steady:.2} {after:.2}", steady * ratio))
 }

@@ -45,7 +45,7 @@ impl Condensed {
         let first = readings.blocks.first();
         Ok(Self {
             ranking: readings.ranking,
-            in_turns: readings.in_turns,
+            in_turns: readings.turn_calls.is_some(),
             cases: first.into_iter().flat_map(|block| &block.cases).map(|case| case.id.clone()).collect(),
             candidate: side(Role::Candidate)?,
             incumbent: side(Role::Incumbent)?,
@@ -78,10 +78,13 @@ impl Condensed {
     }
 }
 
+/// The calls of a turn in what [`Condensed::block`] returns.
+pub(super) const CONDENSED_TURN: usize = 5;
+
 /// Makes calls of which the steady time, the fastest of each turn and the metric are those again.
 fn case(id: &str, [steady, shown]: Times) -> CaseResult {
     let upper = if shown.get() > steady.get() { shown } else { steady };
-    let turn = [steady, steady, upper, upper, upper];
+    let turn: [Micros; CONDENSED_TURN] = [steady, steady, upper, upper, upper];
     CaseResult { id: id.to_owned(), time_us: [turn, turn].concat(), mean_us: Some(shown) }
 }
 
@@ -89,7 +92,7 @@ fn case(id: &str, [steady, shown]: Times) -> CaseResult {
 mod tests {
     use super::*;
     use crate::protocol::Device;
-    use crate::tools::Reading;
+    use crate::tools::{Reading, log_ratios};
 
     #[test]
     fn what_is_condensed_is_compared_and_shown_as_before() {
@@ -119,6 +122,33 @@ mod tests {
                 assert_eq!(before.shown(metric).unwrap(), after.shown(metric).unwrap());
             }
             assert_eq!(condensed.block(Role::Incumbent, 1), None);
+        }
+    }
+
+    #[test]
+    fn blocks_that_took_turns_are_compared_as_before_to_the_last_digits() {
+        let mut random = fastrand::Rng::with_seed(4);
+        let mut block = |role| {
+            let time_us = (0..60).map(|_| Micros::new(100.0 * (1.0 + 0.3 * random.f64())).unwrap()).collect();
+            let cases = vec![CaseResult { id: "c".to_owned(), time_us, mean_us: None }];
+            let device = Device { name: "cpu".to_owned(), compute_capability: None };
+            Reading { role, device, cases, conditions: None }
+        };
+        let roles = [Role::Incumbent, Role::Candidate, Role::Candidate, Role::Incumbent];
+        let blocks: Vec<Reading> = roles.map(&mut block).into();
+        let readings = Readings { expected: 4, blocks, turn_calls: Some(5), ..Readings::default() };
+        let condensed = Condensed::of(MetricName::MedianUs, &readings).unwrap();
+        assert!(condensed.in_turns);
+        let blocks = roles.iter().zip([0, 0, 1, 1]).zip(&readings.blocks);
+        let blocks = blocks
+            .map(|((role, place), block)| Reading { cases: condensed.block(*role, place).unwrap(), ..block.clone() });
+        let again = Readings { blocks: blocks.collect(), ..readings.clone() };
+        for (before, after) in log_ratios(&readings).iter().zip(log_ratios(&again)) {
+            assert!((before - after).abs() < 1e-12, "{before} and {after}");
+        }
+        for (before, after) in readings.blocks.iter().zip(&again.blocks) {
+            let [before, after] = [before, after].map(|block| block.cases[0].shown(MetricName::MedianUs).unwrap());
+            assert_eq!(before, after);
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::condensed::CONDENSED_TURN;
 use super::measurement::{Infra, Measurement};
 use crate::harness::{
     BlockResult, CaseResult, Exit, Failure, Harness, HarnessError, Job, JobOutput, Part, Ran, Request, Role,
@@ -232,7 +233,7 @@ impl Harness for ScriptedHarness {
     }
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
-        self.file.job(request).map(|job| Job { in_turns: self.in_turns, ..job })
+        self.file.job(request).map(|job| Job { turn_calls: self.in_turns.then_some(CONDENSED_TURN), ..job })
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {

@@ -146,7 +146,7 @@ impl Gate {
             Err(error) => return Checked::Aside(error.to_string()),
         };
         let job = Job {
-            in_turns: false,
+            turn_calls: None,
             first_pair: 0,
             gpu: Gpu("cpu".to_owned()),
             stages: vec![Stage { role: Role::Candidate, files: vec![(file.into(), text.to_vec())], build: vec![exec] }],

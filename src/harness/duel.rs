@@ -33,7 +33,7 @@ pub(super) fn job(
         timeout: Duration::from_secs(stages.iter().map(|_| seconds).sum()),
         stages,
         blocks: blocks.collect::<Result<_, _>>()?,
-        in_turns: false,
+        turn_calls: None,
         first_pair: request.first_pair,
     })
 }

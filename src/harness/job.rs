@@ -97,10 +97,10 @@ pub struct Job {
     pub stages: Vec<Stage>,
     /// In the order in which they run.
     pub blocks: Vec<Block>,
-    /// Whether each two blocks, from the first on, run at once and take turns: whoever has the turn works, and the other waits.
-    /// Their programs must know how, see [`native::Turns`](super::native::Turns).
+    /// Where each two blocks, from the first on, run at once and take turns: how many timed calls of a case a turn has. Whoever
+    /// has the turn works, and the other waits. Their programs must know how, see [`native::Turns`](super::native::Turns).
     #[serde(default)]
-    pub in_turns: bool,
+    pub turn_calls: Option<usize>,
     /// Pairs of the same duel that earlier jobs have run.
     pub first_pair: u32,
     /// For the whole job. The process that is running when it ends is killed and reported as timed out.

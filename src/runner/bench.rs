@@ -63,7 +63,7 @@ impl Bench<'_> {
                 Part::Build => Progress::Building,
                 Part::Block(done) => Progress::Blocks { done, total },
             });
-            let beside = if job.in_turns && process.is_block() { parts.next() } else { None };
+            let beside = if job.turn_calls.is_some() && process.is_block() { parts.next() } else { None };
             let ran = match beside {
                 Some(other) => self.run_in_turns([process, other]).await?,
                 None => vec![self.run_alone(process).await?],

@@ -127,7 +127,7 @@ mod tests {
             gpu: Gpu("cpu".to_owned()),
             stages: Vec::new(),
             blocks: Vec::new(),
-            in_turns: false,
+            turn_calls: None,
             first_pair: 0,
             timeout: Duration::ZERO,
         }

@@ -8,14 +8,10 @@ use crate::protocol::Micros;
 
 use super::location::median;
 
-/// How many calls a block makes before the other has its turn: so few that they take some milliseconds, and so many that the
-/// fastest of them is one that nothing disturbed.
-pub const TURN: usize = 5;
-
 /// Returns the log ratio of one case's calls in two blocks that took turns, above zero where those of `after` were faster: the
-/// median, over all turns, of that of the fastest calls. `None` without a turn of both.
-pub fn log_ratio_in_turns(before: &[Micros], after: &[Micros]) -> Option<f64> {
-    let turns = before.chunks(TURN).zip(after.chunks(TURN));
+/// median, over all turns of so many `calls`, of that of the fastest ones. `None` without a turn of both.
+pub fn log_ratio_in_turns(calls: usize, before: &[Micros], after: &[Micros]) -> Option<f64> {
+    let turns = before.chunks(calls.max(1)).zip(after.chunks(calls.max(1)));
     let ratios: Vec<f64> = turns.map(|(before, after)| (fastest(before) / fastest(after)).ln()).collect();
     median(&ratios)
 }
@@ -29,6 +25,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const TURN: usize = 5;
 
     fn times(values: impl IntoIterator<Item = f64>) -> Vec<Micros> {
         values.into_iter().map(|us| Micros::new(us).unwrap()).collect()
@@ -49,10 +47,10 @@ mod tests {
         ) {
             let before = times((0..count).map(|call| 100.0 * ratio * pace(call, from)));
             let after = times((0..count).map(|call| 100.0 * pace(call, from)));
-            prop_assert!((log_ratio_in_turns(&before, &after).unwrap() - ratio.ln()).abs() < 1e-12);
+            prop_assert!((log_ratio_in_turns(TURN, &before, &after).unwrap() - ratio.ln()).abs() < 1e-12);
             // Where it changes between the one's turn and the other's, one turn of three and more is off.
             let later = times((0..count).map(|call| 100.0 * pace(call, from + 1)));
-            prop_assert!((log_ratio_in_turns(&before, &later).unwrap() - ratio.ln()).abs() < 1e-12);
+            prop_assert!((log_ratio_in_turns(TURN, &before, &later).unwrap() - ratio.ln()).abs() < 1e-12);
         }
 
         #[test]
@@ -61,7 +59,7 @@ mod tests {
             after in prop::collection::vec(1.0..9.0_f64, 1..40),
         ) {
             let (before, after) = (times(before), times(after));
-            let sum = log_ratio_in_turns(&before, &after).unwrap() + log_ratio_in_turns(&after, &before).unwrap();
+            let sum = log_ratio_in_turns(TURN, &before, &after).unwrap() + log_ratio_in_turns(TURN, &after, &before).unwrap();
             prop_assert!(sum.abs() < 1e-12, "equal kernels cannot tell which of them they are: {sum}");
         }
     }
@@ -69,7 +67,7 @@ mod tests {
     #[test]
     fn a_block_that_stopped_early_is_compared_as_far_as_it_goes() {
         let (long, short) = (times([4.0; 30]), times([2.0; 7]));
-        assert_eq!(log_ratio_in_turns(&long, &short), Some(2.0_f64.ln()));
-        assert_eq!(log_ratio_in_turns(&long, &[]), None);
+        assert_eq!(log_ratio_in_turns(TURN, &long, &short), Some(2.0_f64.ln()));
+        assert_eq!(log_ratio_in_turns(TURN, &long, &[]), None);
     }
 }

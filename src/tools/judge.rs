@@ -66,9 +66,9 @@ pub struct Readings {
     /// How the figures of the cases become one.
     #[serde(default)]
     pub ranking: Ranking,
-    /// Whether each two blocks ran at once and took turns.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub in_turns: bool,
+    /// Where each two blocks ran at once and took turns: the calls of a case in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_calls: Option<usize>,
     /// Each block's result, in order, up to the first failure.
     pub blocks: Vec<Reading>,
     /// The first failure.
@@ -130,8 +130,11 @@ fn judge_blocks(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Rea
         if let Some(message) = candidate.implausible(&steady, yardstick) {
             return Ok(Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message });
         }
-        let noise =
-            if readings.in_turns { Pairs::of(readings)?.noise() } else { stats::noise_of_blocks(&steady.whole) };
+        let noise = if readings.turn_calls.is_some() {
+            Pairs::of(readings)?.noise()
+        } else {
+            stats::noise_of_blocks(&steady.whole)
+        };
         let candidate = candidate.side(texts.candidate)?;
         return Ok(Outcome::Measured { device, candidate, incumbent: None, comparison: None, noise });
     };
@@ -243,6 +246,7 @@ pub fn is_on(gpu: &Gpu, device: &Device) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::log_ratios;
 
     fn device(name: &str, capability: Option<&str>) -> Device {
         Device { name: name.to_owned(), compute_capability: capability.map(str::to_owned) }
@@ -271,11 +275,14 @@ mod tests {
     }
 
     fn judged(incumbent: Option<ContentHash>, aim: Aim, blocks: Vec<Reading>) -> Outcome {
+        read(incumbent, aim, &Readings { expected: blocks.len(), blocks, ..Readings::default() })
+    }
+
+    fn read(incumbent: Option<ContentHash>, aim: Aim, readings: &Readings) -> Outcome {
         let roofline_us = Some(Micros::new(20.0).unwrap());
         let yardstick = Yardstick { gpu: Gpu("cpu".to_owned()), metric: MetricName::MedianUs, roofline_us };
         let texts = Texts { candidate: ContentHash::of(b"new"), incumbent };
-        let readings = Readings { expected: blocks.len(), blocks, ..Readings::default() };
-        judge(&yardstick, texts, &Rule { margin: 0.01, aim, most: 30 }, &readings)
+        judge(&yardstick, texts, &Rule { margin: 0.01, aim, most: 30 }, readings)
     }
 
     /// Judges a final duel of twenty equal pairs.
@@ -319,6 +326,52 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// Blocks of 15 calls, three turns, with the machine half as fast from the `slow`-th turn on.
+    fn in_turns(role: Role, us: f64, slow: usize) -> Reading {
+        let time = |call: usize| Micros::new(if call / 5 >= slow { 2.0 * us } else { us }).unwrap();
+        let case = CaseResult { id: "c".to_owned(), time_us: (0..15).map(time).collect(), mean_us: None };
+        Reading { role, device: device("cpu (test)", None), cases: vec![case], conditions: None }
+    }
+
+    #[test]
+    fn blocks_that_took_turns_are_compared_turn_by_turn_whoever_began() {
+        // Each pair meets the change of pace in another turn, two of them between their blocks.
+        let pairs = [(0, 0), (0, 1), (1, 1), (2, 2), (3, 3), (1, 2)];
+        let blocks = pairs.iter().enumerate().flat_map(|(number, (one, other))| {
+            let pair = [in_turns(Role::Incumbent, 110.0, *one), in_turns(Role::Candidate, 100.0, *other)];
+            if number % 2 == 0 {
+                pair
+            } else {
+                let [one, other] = pair;
+                [other, one]
+            }
+        });
+        let blocks: Vec<Reading> = blocks.collect();
+        let readings = Readings { expected: blocks.len(), blocks, turn_calls: Some(5), ..Readings::default() };
+        let ratios = log_ratios(&readings);
+        assert_eq!(ratios.len(), 6);
+        assert!(ratios.iter().all(|ratio| (ratio - 1.1_f64.ln()).abs() < 1e-12), "{ratios:?}");
+        let apart = log_ratios(&Readings { turn_calls: None, ..readings });
+        assert!(apart.iter().any(|ratio| *ratio > 0.5), "{apart:?}");
+    }
+
+    #[test]
+    fn the_noise_of_a_baseline_in_turns_is_that_within_its_pairs() {
+        // Every other pair meets a slower machine, and in each the second block is slower by a tenth of a percent.
+        let blocks: Vec<Reading> = (0..12)
+            .map(|block| {
+                in_turns(Role::Candidate, 100.0 + f64::from(block % 2) * 0.1, if block / 2 % 2 == 0 { 3 } else { 0 })
+            })
+            .collect();
+        let readings = Readings { expected: 12, blocks, turn_calls: Some(5), ..Readings::default() };
+        let noise = |readings: &Readings| match read(None, Aim::Screen, readings) {
+            Outcome::Measured { noise: Some(noise), .. } => noise,
+            other => panic!("{other:?}"),
+        };
+        assert!(noise(&readings) < 1e-9, "all pairs are alike: {}", noise(&readings));
+        assert!(noise(&Readings { turn_calls: None, ..readings }) > 0.001);
     }
 
     #[test]

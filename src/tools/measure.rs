@@ -206,7 +206,7 @@ impl<'a> Series<'a> {
         self.protections = self.bench.runner.protections();
         self.hosts.extend(self.bench.runner.host().filter(|host| !self.hosts.contains(host)));
         self.readings.expected += job.blocks.len();
-        self.readings.in_turns = job.in_turns;
+        self.readings.turn_calls = job.turn_calls;
         for ran in &output.ran {
             match (self.bench.harness.read(ran), ran.part) {
                 (Ok(Some(BlockResult { device, cases, conditions })), Part::Block(_)) => {

@@ -12,33 +12,35 @@ pub fn log_ratios(readings: &Readings) -> Vec<f64> {
 
 /// Returns the time of each block, case by case, by which it is compared.
 ///
-/// It is the steady one. Of two blocks that took turns, one has the time that it would have had at the pace of the other: that
-/// one's steady time, times the ratio of their turns. It is the incumbent's, or of one text the first.
+/// It is the steady one. Two blocks that took turns have times of which the ratio is that of their turns, at the pace of the one
+/// that was disturbed less: neither is above its own steady time.
 ///
 /// # Errors
 /// Where a case has no calls.
 pub fn compared(readings: &Readings) -> Result<Vec<Vec<Micros>>, BadMicros> {
     let steady = |block: &Reading| block.cases.iter().map(CaseResult::steady).collect::<Result<Vec<_>, _>>();
     let mut times = readings.blocks.iter().map(steady).collect::<Result<Vec<_>, _>>()?;
-    if readings.in_turns {
+    if let Some(calls) = readings.turn_calls {
         for (blocks, times) in readings.blocks.chunks_exact(2).zip(times.chunks_exact_mut(2)) {
-            match (blocks, times) {
-                ([after, before], [_, times]) if before.role == Role::Incumbent => *times = at_pace(before, after)?,
-                ([before, after], [times, _]) => *times = at_pace(before, after)?,
-                _ => {}
-            }
+            let ([one, other], [of_one, of_other]) = (blocks, times) else { continue };
+            let cases = one.cases.iter().zip(&other.cases).zip(of_one.iter_mut().zip(of_other));
+            cases.into_iter().try_for_each(|((one, other), times)| at_one_pace(calls, one, other, times))?;
         }
     }
     Ok(times)
 }
 
-/// Returns the times that `before` would have had at the pace of `after`, with which it took turns.
-fn at_pace(before: &Reading, after: &Reading) -> Result<Vec<Micros>, BadMicros> {
-    let cases = before.cases.iter().zip(&after.cases).map(|(before, after)| {
-        let ratio = stats::log_ratio_in_turns(&before.time_us, &after.time_us).map_or(f64::NAN, f64::exp);
-        Micros::new(after.steady()?.get() * ratio)
-    });
-    cases.collect()
+/// Puts the times of one case in two blocks that took turns in the ratio of their turns.
+fn at_one_pace(
+    calls: usize,
+    one: &CaseResult,
+    other: &CaseResult,
+    (of_one, of_other): (&mut Micros, &mut Micros),
+) -> Result<(), BadMicros> {
+    let ratio = stats::log_ratio_in_turns(calls, &one.time_us, &other.time_us).map_or(f64::NAN, f64::exp);
+    let pace = of_other.get().min(of_one.get() / ratio);
+    (*of_one, *of_other) = (Micros::new(pace * ratio)?, Micros::new(pace)?);
+    Ok(())
 }
 
 /// Both sides of all pairs: of a duel, or of one text's blocks two by two.

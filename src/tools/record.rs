@@ -207,7 +207,7 @@ struct Keys {
     #[serde(default)]
     ranking: Ranking,
     #[serde(default)]
-    in_turns: bool,
+    turn_calls: Option<usize>,
     blocks: Vec<Reading>,
     failure: Option<Failure>,
     #[serde(default)]
@@ -221,9 +221,9 @@ struct Process {
 
 impl From<Keys> for Recorded {
     fn from(keys: Keys) -> Self {
-        let Keys { outcome, effort, expected_blocks: expected, ranking, in_turns, blocks, failure, processes } = keys;
+        let Keys { outcome, effort, expected_blocks: expected, ranking, turn_calls, blocks, failure, processes } = keys;
         let seconds = processes.iter().map(|process| process.elapsed_seconds).collect();
-        Self { outcome, effort, readings: Readings { expected, ranking, in_turns, blocks, failure }, seconds }
+        Self { outcome, effort, readings: Readings { expected, ranking, turn_calls, blocks, failure }, seconds }
     }
 }
 

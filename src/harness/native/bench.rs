@@ -9,7 +9,6 @@ use super::library::Entry;
 use super::machine::{Fault, Machine};
 use super::spec::{BufferArg, Case, Content, Spec};
 use super::turns::Turns;
-use crate::stats::TURN;
 
 /// The call numbers that checks before and after the timing use; timed calls count from 1.
 const FIRST: u64 = 0;
@@ -83,7 +82,7 @@ impl<'a> Bench<'a> {
     fn stage(&mut self, repeats: u32, done: usize, checked: u32, turns: &mut Turns) -> Result<Vec<f64>, Fault> {
         let mut times = Vec::new();
         for (number, repeat) in (done..).zip(0..repeats) {
-            if number.is_multiple_of(TURN) {
+            if self.spec.turn_calls.is_some_and(|calls| number.is_multiple_of(calls)) {
                 turns.pass();
             }
             times.push(self.call(number as u64 + 1)?);

@@ -19,6 +19,10 @@ const SPEC: &str = "spec.json";
 const RESULT: &str = "result.json";
 const REFERENCE_SOURCE: &str = "reference.c";
 
+/// How many timed calls a block makes before the other has its turn: so few that they take some milliseconds and that a block has
+/// many turns, and so many that the fastest of them is one that nothing disturbed.
+const TURN_CALLS: usize = 3;
+
 /// A `harness.toml` with its reference. Both texts are kept: a run measures with what it began with.
 pub(in crate::harness) struct Native {
     path: PathBuf,
@@ -55,6 +59,7 @@ impl Native {
             imports: self.problem.compile.imports.clone(),
             stage_repeats: duel::stage_repeats(request),
             early_stop_us: request.effort.early_stop_us,
+            turn_calls: turn_calls(request),
             cases: self.problem.cases.clone(),
         };
         let spec = serde_json::to_vec(&spec).map_err(|error| bad(&self.path, error.to_string()))?;
@@ -146,6 +151,11 @@ fn own(command: &str, stdin: Vec<u8>, result: Option<PathBuf>) -> Exec {
     Exec { program: Program::Agent, args, env: Vec::new(), stdin, result }
 }
 
+/// Two blocks on the processor take turns; a device runs one after the other.
+fn turn_calls(request: &Request<'_>) -> Option<usize> {
+    request.gpu.is_cpu().then_some(TURN_CALLS)
+}
+
 /// A reference that does not build is the harness's fault, never the kernel's.
 fn read_build(ran: &Ran) -> Result<(), Failure> {
     if ran.exit.is_success() {
@@ -217,7 +227,7 @@ impl Harness for Native {
 
     fn job(&self, request: &Request<'_>) -> Result<Job, HarnessError> {
         let job = duel::job(request, |role, kernel| self.stage(request, role, kernel), |_, seed| self.block(seed))?;
-        Ok(Job { in_turns: request.gpu.is_cpu(), ..job })
+        Ok(Job { turn_calls: turn_calls(request), ..job })
     }
 
     fn read(&self, ran: &Ran) -> Result<Option<BlockResult>, Failure> {

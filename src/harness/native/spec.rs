@@ -22,6 +22,8 @@ pub(super) struct Spec {
     pub(super) stage_repeats: Vec<u32>,
     /// Microseconds.
     pub(super) early_stop_us: Option<f64>,
+    /// After how many timed calls the block beside this one has its turn.
+    pub(super) turn_calls: Option<usize>,
     pub(super) cases: Vec<Case>,
 }
 

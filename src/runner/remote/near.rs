@@ -132,7 +132,7 @@ struct Hearing {
 impl Hearing {
     fn of(job: &Job) -> Self {
         let ordered = job.parts().map(|(role, part, _)| (role, part)).collect();
-        Self { begun: None, ordered, in_turns: job.in_turns, output: JobOutput::default() }
+        Self { begun: None, ordered, in_turns: job.turn_calls.is_some(), output: JobOutput::default() }
     }
 
     /// Takes in what one process did. Of two blocks that took turns, the first may go untold where the second failed.
@@ -193,5 +193,58 @@ impl Hearing {
                 Err(error) => return Ended::Garbled(error.to_string()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::{Block, Exec, Exit, Program};
+    use crate::protocol::Gpu;
+
+    /// Four blocks, of which each two take turns.
+    fn hearing() -> Hearing {
+        let exec = Exec { program: Program::Agent, args: Vec::new(), env: Vec::new(), stdin: Vec::new(), result: None };
+        let roles = [Role::Incumbent, Role::Candidate, Role::Candidate, Role::Incumbent];
+        Hearing::of(&Job {
+            gpu: Gpu("cpu".to_owned()),
+            stages: Vec::new(),
+            blocks: roles.map(|role| Block { role, exec: exec.clone() }).into(),
+            turn_calls: Some(3),
+            first_pair: 0,
+            timeout: Duration::from_secs(1),
+        })
+    }
+
+    fn ran(role: Role, place: usize, code: i32) -> Ran {
+        Ran {
+            role,
+            part: Part::Block(place),
+            command: String::new(),
+            exit: Exit::Code(code),
+            stdout: String::new(),
+            stderr: String::new(),
+            result: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn of_two_that_took_turns_the_failed_one_may_be_told_alone() {
+        let mut hearing = hearing();
+        hearing.take(ran(Role::Incumbent, 0, 0)).unwrap();
+        hearing.take(ran(Role::Candidate, 1, 0)).unwrap();
+        hearing.take(ran(Role::Incumbent, 3, 70)).unwrap();
+        assert!(matches!(hearing.done(), Ended::Told(Ok(output)) if output.ran.len() == 3));
+    }
+
+    #[test]
+    fn nothing_else_may_go_untold() {
+        for (role, place, code) in [(Role::Candidate, 1, 0), (Role::Candidate, 2, 70), (Role::Incumbent, 3, 70)] {
+            assert!(matches!(hearing().take(ran(role, place, code)), Err(Ended::Garbled(_))), "{place}: {code}");
+        }
+        let mut one = hearing();
+        one.in_turns = false;
+        assert!(matches!(one.take(ran(Role::Candidate, 1, 70)), Err(Ended::Garbled(_))));
     }
 }

@@ -129,7 +129,7 @@ mod tests {
             gpu: Gpu("B200".to_owned()),
             stages: vec![Stage { role: Role::Candidate, files, build: vec![exec.clone()] }],
             blocks: vec![Block { role: Role::Candidate, exec }],
-            in_turns: false,
+            turn_calls: None,
             first_pair: 7,
             timeout: Duration::new(7, 13),
         }

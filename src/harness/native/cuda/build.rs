@@ -227,6 +227,7 @@ mod tests {
             imports: Vec::new(),
             stage_repeats: Vec::new(),
             early_stop_us: None,
+            turn_calls: None,
             cases: problem.cases,
         };
         check(text.as_bytes(), &spec).unwrap();

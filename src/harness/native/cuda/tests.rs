@@ -38,6 +38,7 @@ fn spec() -> Spec {
         imports: Vec::new(),
         stage_repeats: vec![2, 3],
         early_stop_us: None,
+        turn_calls: None,
         cases: vec![Case { id: "only".to_owned(), sizes: [("n".to_owned(), 300)].into(), args }],
     }
 }

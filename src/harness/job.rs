@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conditions::Conditions;
 use super::encoded;
-use crate::protocol::{BadMicros, Device, Gpu, MetricName, Micros};
+use crate::protocol::{BadMicros, Device, Gpu, MetricName, Micros, times};
 use crate::stats;
 
 /// Whose text a process works on.
@@ -191,6 +191,7 @@ pub struct CaseResult {
     /// The case's name.
     pub id: String,
     /// The time of each call, in microseconds; where a harness gives no more than their median, that alone.
+    #[serde(deserialize_with = "times")]
     pub time_us: Vec<Micros>,
     /// The mean of the calls, where it does not follow from `time_us`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,6 +18,7 @@ mod refusal;
 mod state;
 mod stop;
 mod terms;
+mod times;
 
 pub use event::*;
 pub use evidence::*;
@@ -32,3 +33,4 @@ pub use refusal::*;
 pub use state::*;
 pub use stop::*;
 pub use terms::*;
+pub use times::*;

@@ -146,10 +146,9 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self, key: &'static str) -> Result<String, ParseError> {
-        self.parsed(format!("`{key}: …`"), |reader| {
-            let line = reader.until("\n")?;
-            read_value(line.strip_prefix(key)?.strip_prefix(": ")?)
-        })
+        let start = self.clone();
+        let line = self.until("\n").and_then(|line| line.strip_prefix(key)?.strip_prefix(": "));
+        line.and_then(read_value).ok_or_else(|| start.expected(format!("`{key}: …`")))
     }
 
     fn timestamp(&mut self) -> Result<Timestamp, ParseError> {

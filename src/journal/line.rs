@@ -160,9 +160,9 @@ struct Head {
 impl Head {
     fn read(body: &[u8]) -> Option<Self> {
         let body = str::from_utf8(body).ok()?;
-        let (version, rest) = body.strip_prefix(r#"{"v":"#)?.split_once(r#","seq":"#)?;
-        let (seq, rest) = rest.split_once(r#","t":""#)?;
-        let (time, rest) = rest.split_once('"')?;
+        let (version, rest) = body.strip_prefix(r#"{"v":"#)?.split_once(',')?;
+        let (seq, rest) = rest.strip_prefix(r#""seq":"#)?.split_once(',')?;
+        let (time, rest) = rest.strip_prefix(r#""t":""#)?.split_once('"')?;
         let length = body.len().checked_sub(rest.len())?;
         let head = Self { version: version.parse().ok()?, seq: seq.parse().ok()?, time: time.parse().ok()?, length };
         rest.starts_with(r#","type":""#).then_some(head)

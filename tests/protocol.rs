@@ -237,11 +237,8 @@ fn a_confirmed_gain_is_checked_once_more_before_its_commit() {
 #[test]
 fn a_gain_that_fails_its_last_check_is_put_back_and_the_model_s_plans_with_it() {
     let (mut machine, spec) = before_the_commit();
-    machine.state.queue.push_back(RawCall {
-        id: "c".to_owned(),
-        tool: "edit-kernel".to_owned(),
-        arguments: serde_json::json!({}),
-    });
+    let planned = RawCall { id: "c".to_owned(), tool: "edit-kernel".to_owned(), arguments: serde_json::json!({}) };
+    machine.state.queue.push_back(planned.into());
     machine.measure(spec, World::KernelFails);
     machine.settle(GOOD);
     let record = machine.state.ledger.last().unwrap();

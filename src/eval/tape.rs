@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -148,7 +149,8 @@ impl Tape {
     }
 
     fn call(&self, call: &RawCall) -> Value {
-        let RawCall { id, tool, arguments } = with_short_artifact(call.clone(), &self.repo_root, &self.written_in);
+        let call = with_short_artifact(Arc::new(call.clone()), &self.repo_root, &self.written_in);
+        let RawCall { id, tool, arguments } = Arc::unwrap_or_clone(call);
         json!({"tool": tool, "arguments": arguments, "id": id})
     }
 

@@ -3,6 +3,7 @@
 //! Every event is checked against the state, so that a journal which reaches KEEP without the evidence does not fold.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -87,7 +88,7 @@ impl RunState {
                 self.answered_by.clone_from(by);
                 self.counters.format_errors += u32::from(problem.is_some());
                 self.turn_faults = 0;
-                self.queue = calls.iter().cloned().collect();
+                self.queue = calls.iter().cloned().map(Arc::new).collect();
                 match by {
                     Some(Answerer::Tuner) => self.counters.tuner_turns += 1,
                     Some(Answerer::Model(_)) | None => self.counters.round_trips += 1,

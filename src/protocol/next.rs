@@ -1,5 +1,7 @@
 //! What comes next: the driver carries out one step after the other until the run is over.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::event::{Caller, MeasureSpec, RawCall, RevertCause};
@@ -23,7 +25,7 @@ pub enum Step {
     /// Write the baseline's analysis.
     AnalyseBaseline,
     /// Carry out the model's next call.
-    Call(RawCall),
+    Call(Arc<RawCall>),
     /// Ask the model.
     Ask,
     /// Put the incumbent back.
@@ -150,7 +152,7 @@ impl RunState {
 
     fn model_next(&self, spent: Option<BudgetKind>) -> Step {
         if let Some(call) = self.queue.front() {
-            return Step::Call(call.clone());
+            return Step::Call(Arc::clone(call));
         }
         if spent.is_some() {
             return Step::Revert(RevertCause::Budget);
@@ -166,7 +168,7 @@ impl RunState {
     }
 
     fn call_or_ask(&self) -> Step {
-        self.queue.front().map_or(Step::Ask, |call| Step::Call(call.clone()))
+        self.queue.front().map_or(Step::Ask, |call| Step::Call(Arc::clone(call)))
     }
 
     /// Tells whether the incumbent's metric beats the target, by the duel that confirmed it.

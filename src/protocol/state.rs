@@ -1,6 +1,7 @@
 //! The state of a run: what the fold over its events knows.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -228,7 +229,7 @@ pub struct RunState {
     /// Who gave the last answer, where it is not always the same.
     pub answered_by: Option<Answerer>,
     /// The model's calls that have not run yet.
-    pub queue: VecDeque<RawCall>,
+    pub queue: VecDeque<Arc<RawCall>>,
     /// The iteration under way.
     pub current: Current,
     /// The iterations that are over, the baseline not among them.

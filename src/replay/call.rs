@@ -1,5 +1,7 @@
 //! A model's call, made again: the gate, the arguments, and the change itself.
 
+use std::sync::Arc;
+
 use super::audit::Audit;
 use super::divergence::Disagreement;
 use crate::protocol::{Analysis, Caller, ContentHash, Event, RawCall, Refusal, RevertCause, Rule, RunState};
@@ -7,7 +9,7 @@ use crate::tools::{self, Call, ChangeError, EditKernel, change_line};
 
 impl Audit {
     /// Makes the call again, and holds what came of it against the journal.
-    pub(super) fn call(&mut self, state: &RunState, raw: RawCall, event: &Event) -> Result<(), Disagreement> {
+    pub(super) fn call(&mut self, state: &RunState, raw: Arc<RawCall>, event: &Event) -> Result<(), Disagreement> {
         let raw = tools::with_short_artifact(raw, &self.repo_root, &self.written_in);
         if id_of(event) != Some(raw.id.as_str()) {
             return Err(Disagreement::with(event, format!("the next call is {}", raw.id)));

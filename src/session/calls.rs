@@ -1,5 +1,7 @@
 //! The model's calls: gate, run, record.
 
+use std::sync::Arc;
+
 use super::driver::Session;
 use super::error::SessionError;
 use crate::model::{Answer, CallResult};
@@ -11,7 +13,7 @@ const MOST_TEXT: usize = 40 * 1024;
 
 impl Session {
     /// Carries out the next call of the model's turn, or refuses it.
-    pub(super) async fn call(&mut self, raw: RawCall) -> Result<(), SessionError> {
+    pub(super) async fn call(&mut self, raw: Arc<RawCall>) -> Result<(), SessionError> {
         let raw = tools::with_short_artifact(raw, self.workspace.repo_root(), &self.folder);
         match tools::admit(&raw, &self.state, &self.forbidden) {
             Err(refusal) => self.refuse(&raw, refusal),

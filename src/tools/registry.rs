@@ -1,6 +1,7 @@
 //! The registry: a call as it came becomes a typed call, or is refused.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
@@ -73,12 +74,13 @@ impl BenchmarkRun {
 /// Lets a model name an artifact of the run in `folder` by its path from the repository's root as well, as the original's
 /// scripts print it.
 #[must_use]
-pub fn with_short_artifact(mut raw: RawCall, repo_root: &Path, folder: &Path) -> RawCall {
-    if let Some(Value::String(path)) = raw.arguments.get_mut("artifact") {
-        let full = repo_root.join(&*path);
-        if let Ok(short) = full.strip_prefix(folder) {
-            *path = short.to_string_lossy().into_owned();
-        }
+pub fn with_short_artifact(mut raw: Arc<RawCall>, repo_root: &Path, folder: &Path) -> Arc<RawCall> {
+    if let Some(Value::String(path)) = raw.arguments.get("artifact")
+        && let full = repo_root.join(path)
+        && let Ok(short) = full.strip_prefix(folder)
+        && let Some(path) = Arc::make_mut(&mut raw).arguments.get_mut("artifact")
+    {
+        *path = short.to_string_lossy().into();
     }
     raw
 }

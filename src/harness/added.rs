@@ -45,7 +45,7 @@ fn common_lines(a: &[u8], b: &[u8]) -> (usize, usize) {
 }
 
 /// The bytes that are compared at once.
-const STRIDE: usize = 64;
+const STRIDE: usize = 256;
 
 /// Returns how many bytes two texts share at their beginnings.
 fn common_head(a: &[u8], b: &[u8]) -> usize {

@@ -1,7 +1,9 @@
 //! `edit-kernel`: the kernel's text with the change.
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use memchr::memmem;
 use thiserror::Error;
 
 use super::args::{EditKernel, Replacement};
@@ -110,7 +112,10 @@ pub fn edit(kernel: &str, args: &EditKernel) -> Result<String, EditError> {
         (Some(edits), None) => edits
             .iter()
             .enumerate()
-            .try_fold(kernel.to_owned(), |text, (index, replacement)| replace(&text, index, replacement))?,
+            .try_fold(Cow::Borrowed(kernel), |text, (index, replacement)| {
+                replace(&text, index, replacement).map(Cow::Owned)
+            })?
+            .into_owned(),
         (None, Some(text)) => text.clone(),
         (Some(_), Some(_)) | (None, None) => return Err(EditError::OneForm),
     };
@@ -141,7 +146,9 @@ fn replace(text: &str, index: usize, replacement: &Replacement) -> Result<String
     if search.is_empty() {
         return Err(EditError::EmptySearch { index });
     }
-    let times = text.matches(search.as_str()).count();
+    let mut places = memmem::find_iter(text.as_bytes(), search.as_bytes());
+    let place = places.next();
+    let times = usize::from(place.is_some()) + places.count();
     if times == 0 && text.contains("\r\n") && !search.contains('\r') {
         // A model writes bare line feeds; a kernel with Windows line ends keeps them.
         let windows = |part: &str| part.replace('\n', "\r\n");
@@ -150,10 +157,10 @@ fn replace(text: &str, index: usize, replacement: &Replacement) -> Result<String
             return self::replace(text, index, &retry);
         }
     }
-    match times {
-        0 => Err(EditError::NotFound { index, hint: nearest(text, search) }),
-        1 => Ok(text.replacen(search.as_str(), replace, 1)),
-        times => Err(EditError::NotUnique { index, times }),
+    match (times, place.and_then(|place| text.split_at_checked(place))) {
+        (1, Some((before, rest))) => Ok([before, replace, rest.strip_prefix(search).unwrap_or(rest)].concat()),
+        (0, _) => Err(EditError::NotFound { index, hint: nearest(text, search) }),
+        (times, _) => Err(EditError::NotUnique { index, times }),
     }
 }
 

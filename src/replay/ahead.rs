@@ -3,11 +3,11 @@
 use std::mem;
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 
 use super::divergence::Disagreement;
-use super::evidence::{Evidence, leads_down};
+use super::evidence::{Evidence, Files, leads_down};
 use crate::journal::{self, JournalError, Opened, Record};
 use crate::protocol::Event;
 
@@ -24,28 +24,45 @@ pub(super) struct Entry {
     pub(super) evidence: Option<Result<Box<Evidence>, Disagreement>>,
 }
 
+impl Entry {
+    fn add_evidence(&mut self, files: &mut Files<'_>) {
+        if let Event::MeasureFinished { artifact, .. } = &self.record.event
+            && leads_down(&artifact.path)
+        {
+            self.evidence = Some(files.fetch(artifact));
+        }
+    }
+}
+
 /// Gives each entry of the run in `folder` to `on_entry`, in the journal's order.
 ///
 /// # Errors
 /// The first error of `on_entry`, which ends the reading, or that of the journal, once every event before it was given.
 pub(super) fn read<X: From<JournalError>>(
     folder: &Path,
-    mut on_entry: impl FnMut(Entry) -> Result<(), X>,
+    mut on_entry: impl FnMut(&mut Entry) -> Result<(), X>,
 ) -> Result<Opened, X> {
     thread::scope(|scope| {
         let (records, read_records) = sync_channel(AHEAD);
         let (entries, read_entries) = sync_channel::<Vec<Entry>>(AHEAD);
-        let reader = scope.spawn(move || read_into(&records, folder));
+        let (spent, spent_batches) = channel();
+        let reader = scope.spawn(move || read_into(&records, &spent_batches, folder));
         scope.spawn(move || {
-            for batch in read_records {
+            let mut files = Files::new(folder);
+            for mut batch in read_records {
+                batch.iter_mut().for_each(|entry| entry.add_evidence(&mut files));
                 // Nobody takes them any more: the reader ends as well, with its next batch.
-                if entries.send(with_evidence(batch, folder)).is_err() {
+                if entries.send(batch).is_err() {
                     break;
                 }
             }
         });
         // Where an entry ends the walk, the receiver goes, and with their next batch the others.
-        read_entries.into_iter().flatten().try_for_each(&mut on_entry)?;
+        for mut batch in read_entries {
+            batch.iter_mut().try_for_each(&mut on_entry)?;
+            // The reader may be done.
+            let _ = spent.send(batch);
+        }
         let read = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
         read.or_else(|halt| halt.0.map_or(Ok(Opened::default()), |error| Err(error.into())))
     })
@@ -60,27 +77,20 @@ impl From<JournalError> for Halt {
     }
 }
 
-fn read_into(records: &SyncSender<Vec<Record<Event>>>, folder: &Path) -> Result<Opened, Halt> {
+/// Sends the entries of a journal, batch by batch. Memory costs less where the thread that took it gives it back: `spent` are
+/// the batches that were sent before.
+fn read_into(records: &SyncSender<Vec<Entry>>, spent: &Receiver<Vec<Entry>>, folder: &Path) -> Result<Opened, Halt> {
     let mut batch = Vec::with_capacity(BATCH);
     let read = journal::read(folder, |record| {
-        batch.push(record);
-        if batch.len() < BATCH { Ok(()) } else { records.send(mem::take(&mut batch)).map_err(|_| Halt(None)) }
+        batch.push(Entry { record, evidence: None });
+        if batch.len() < BATCH {
+            return Ok(());
+        }
+        let mut next = spent.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH));
+        next.clear();
+        records.send(mem::replace(&mut batch, next)).map_err(|_| Halt(None))
     });
     // Whatever ended the reading, the entries before it are good.
     let _ = records.send(batch);
     read
-}
-
-fn with_evidence(records: Vec<Record<Event>>, folder: &Path) -> Vec<Entry> {
-    let entry = |record| Entry { evidence: evidence_of(&record, folder), record };
-    records.into_iter().map(entry).collect()
-}
-
-fn evidence_of(record: &Record<Event>, folder: &Path) -> Option<Result<Box<Evidence>, Disagreement>> {
-    match &record.event {
-        Event::MeasureFinished { artifact, .. } if leads_down(&artifact.path) => {
-            Some(Evidence::fetch(folder, artifact))
-        }
-        _ => None,
-    }
 }

@@ -26,12 +26,12 @@ use crate::workspace::Workspace;
 pub fn replay(folder: &Path) -> Result<Replayed, SessionError> {
     let mut audit: Option<(Audit, RunState)> = None;
     let read = ahead::read(folder, |Entry { record, evidence }| match &mut audit {
-        Some((audit, state)) => audit.take(state, &record, evidence),
+        Some((audit, state)) => audit.take(state, record, evidence.take()),
         None => {
             let state = RunState::start(record.time, &record.event)
                 .map_err(|source| End::Error(SessionError::NoStart { folder: folder.to_owned(), source }))?;
             let (audit, state) = audit.insert((Audit::new(folder, &state), state));
-            audit.start(state).map_err(|disagreement| audit.diverge(&record, disagreement))
+            audit.start(state).map_err(|disagreement| audit.diverge(record, disagreement))
         }
     });
     let ended = match read {

@@ -2,7 +2,7 @@
 
 use super::audit::Audit;
 use super::divergence::Disagreement;
-use super::evidence::{Evidence, Filed};
+use super::evidence::{Evidence, Filed, Files};
 use crate::artifact::{AnalysisEntry, render_analysis};
 use crate::protocol::{ArtifactRef, MeasureSpec, Outcome, Pending, RunState, artifact_path};
 use crate::stats::{self, Rule};
@@ -23,7 +23,7 @@ impl Audit {
         if path != artifact.path {
             return Err(Disagreement::new(format!("the artifact is {}", artifact.path), format!("it is {path}")));
         }
-        let evidence = evidence.unwrap_or_else(|| Evidence::fetch(&self.folder, artifact))?;
+        let evidence = evidence.unwrap_or_else(|| Files::new(&self.folder).fetch(artifact))?;
         let Evidence { filed, recorded } = *evidence;
         self.filed = Some(filed);
         let recorded =
@@ -55,9 +55,10 @@ impl Audit {
         if made != artifact.hash {
             return Err(Disagreement::new(journal(), format!("it hashes to {made}")));
         }
-        if !filed.text.get(filed.told..).is_some_and(|rest| rest.starts_with(&section)) {
+        let Some(rest) = filed.rest.strip_prefix(&section) else {
             return Err(Disagreement::new(journal(), "the file has another analysis: somebody edited it"));
-        }
+        };
+        filed.rest = rest.to_owned();
         filed.told += section.len();
         self.found.analyses += 1;
         Ok(())
@@ -67,9 +68,9 @@ impl Audit {
     /// journal's end may the artifact be ahead of it.
     pub(super) fn all_told(&self) -> Result<(), Disagreement> {
         match &self.filed {
-            Some(filed) if filed.told < filed.text.len() => Err(Disagreement::new(
-                format!("{} has {} bytes", filed.path, filed.told),
-                format!("the file has {}: somebody appended to it", filed.text.len()),
+            Some(Filed { path, told, rest, .. }) if !rest.is_empty() => Err(Disagreement::new(
+                format!("{path} has {told} bytes"),
+                format!("the file has {}: somebody appended to it", told + rest.len()),
             )),
             _ => Ok(()),
         }

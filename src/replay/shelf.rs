@@ -4,7 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::divergence::Disagreement;
-use crate::journal::Snapshots;
+use crate::journal::{Pages, Snapshots};
 use crate::protocol::ContentHash;
 
 /// Where the texts lie.
@@ -12,11 +12,12 @@ pub(super) struct Shelf {
     snapshots: Snapshots,
     /// The text that was asked for last: mostly the incumbent, for many changes.
     last: Option<(ContentHash, Rc<str>)>,
+    pages: Pages,
 }
 
 impl Shelf {
     pub(super) fn new(folder: &Path) -> Self {
-        Self { snapshots: Snapshots::new(folder), last: None }
+        Self { snapshots: Snapshots::new(folder), last: None, pages: Pages::default() }
     }
 
     /// Returns a text that the run keeps.
@@ -29,6 +30,14 @@ impl Shelf {
         let text: Rc<str> = String::from_utf8_lossy(&self.snapshot(hash)?).into();
         self.last = Some((hash, Rc::clone(&text)));
         Ok(text)
+    }
+
+    /// Looks whether the run keeps `text`, whose hash is `hash`.
+    pub(super) fn keeps(&mut self, hash: ContentHash, text: &str) -> Result<(), Disagreement> {
+        match self.pages.read(&self.snapshots.path(hash)) {
+            Ok(kept) if kept == text.as_bytes() => Ok(()),
+            _ => self.snapshot(hash).map(drop),
+        }
     }
 
     /// Returns the bytes of a text that the run keeps; they are what their name says.

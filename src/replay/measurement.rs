@@ -6,7 +6,7 @@ use super::evidence::{Evidence, Filed, Files};
 use crate::artifact::{AnalysisEntry, render_analysis};
 use crate::protocol::{ArtifactRef, MeasureSpec, Outcome, Pending, RunState, artifact_path};
 use crate::stats::{self, Rule};
-use crate::tools::{Recorded, Texts, Yardstick, judge, log_ratios};
+use crate::tools::{Recorded, Texts, Yardstick, judge_pairs};
 
 impl Audit {
     /// Judges a measurement again.
@@ -96,10 +96,10 @@ fn judged_again(
     }
     let texts = Texts { candidate: spec.candidate, incumbent: spec.incumbent };
     let rule = stats::rule(state, spec.purpose, effort.pairs);
-    let today = judge(&Yardstick::of(&state.run.terms), texts, &rule, &recorded.readings);
+    let (today, pairs) = judge_pairs(&Yardstick::of(&state.run.terms), texts, &rule, &recorded.readings);
     if today == *outcome {
         return match outcome {
-            Outcome::Measured { incumbent: Some(_), .. } => asked_for(&rule, recorded),
+            Outcome::Measured { incumbent: Some(_), .. } => asked_for(&rule, recorded, &pairs),
             Outcome::Measured { .. } | Outcome::KernelFailed { .. } | Outcome::InfraFailed { .. } => Ok(()),
         };
     }
@@ -107,10 +107,9 @@ fn judged_again(
     Disagreement::between("outcome", &value(outcome), &value(&today)).map_or(Ok(()), Err)
 }
 
-/// Looks whether the duel had the pairs that its rule asked for, job by job. It may have ended before only where the time that
-/// was left had been too short for another job like the last.
-fn asked_for(rule: &Rule, recorded: &Recorded) -> Result<(), Disagreement> {
-    let pairs = log_ratios(&recorded.readings);
+/// Looks whether the duel of these `pairs` had those that its rule asked for, job by job. It may have ended before only where
+/// the time that was left had been too short for another job like the last.
+fn asked_for(rule: &Rule, recorded: &Recorded, pairs: &[f64]) -> Result<(), Disagreement> {
     let had = || format!("the duel has {} pairs", pairs.len());
     let (mut asked, mut jobs) = (0, Vec::new());
     while let Some(rest) = pairs.get(asked..).filter(|rest| !rest.is_empty()) {
@@ -121,7 +120,7 @@ fn asked_for(rule: &Rule, recorded: &Recorded) -> Result<(), Disagreement> {
         asked += more;
         jobs.push(more);
     }
-    let more = rule.next(&pairs);
+    let more = rule.next(pairs);
     if more > 0 && !was_short_of_time(recorded, &jobs) {
         return Err(Disagreement::new(had(), format!("its rule asks for {more} more, and there was time for them")));
     }
@@ -145,7 +144,7 @@ mod tests {
     use crate::harness::{CaseResult, Role};
     use crate::protocol::{Device, Micros, Profile, Profiles};
     use crate::stats::Aim;
-    use crate::tools::{Reading, Readings};
+    use crate::tools::{Reading, Readings, log_ratios};
 
     /// A first job whose rule wants more, in processes of a second each: two builds, and two blocks a pair.
     fn undecided(rule: &Rule) -> Recorded {
@@ -175,9 +174,9 @@ mod tests {
         let took = recorded.seconds.len() as u32;
         assert!(rule.next(&log_ratios(&recorded.readings)) > 0, "it is undecided");
         recorded.effort.timeout_seconds = took;
-        let found = asked_for(&rule, &recorded).unwrap_err();
+        let found = asked_for(&rule, &recorded, &log_ratios(&recorded.readings)).unwrap_err();
         assert!(format!("{found:?}").contains("there was time for them"), "{found:?}");
         recorded.effort.timeout_seconds = took - 1;
-        assert!(asked_for(&rule, &recorded).is_ok());
+        assert!(asked_for(&rule, &recorded, &log_ratios(&recorded.readings)).is_ok());
     }
 }

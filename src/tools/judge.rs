@@ -84,15 +84,25 @@ impl Readings {
 
 /// Turns the blocks of both sides, in the order in which they ran, into figures, and compares them by the rule.
 pub fn judge(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Readings) -> Outcome {
+    judge_pairs(yardstick, texts, rule, readings).0
+}
+
+/// Returns the outcome as [`judge`] does, and of a duel the log ratios from which it follows, as
+/// [`log_ratios`](super::log_ratios) gives them.
+pub fn judge_pairs(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Readings) -> (Outcome, Vec<f64>) {
     let Readings { expected, blocks, failure, .. } = readings;
-    match failure.clone() {
+    let outcome = match failure.clone() {
         Some(Failure::Kernel(failure, message)) => Outcome::KernelFailed { failure, message },
         Some(Failure::Infra(failure, message)) => Outcome::InfraFailed { failure, message },
         None if blocks.len() < *expected => {
             no_result(format!("{} of {expected} blocks left a result", blocks.len())).into()
         }
-        None => judge_blocks(yardstick, texts, rule, readings).unwrap_or_else(Outcome::from),
-    }
+        None => match judge_blocks(yardstick, texts, rule, readings) {
+            Ok(judged) => return judged,
+            Err(lack) => lack.into(),
+        },
+    };
+    (outcome, Vec::new())
 }
 
 /// What the blocks of a measurement lack to be one.
@@ -114,7 +124,12 @@ fn no_result(message: impl Into<String>) -> Lack {
     Lack(InfraFailure::NoResult, message.into())
 }
 
-fn judge_blocks(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Readings) -> Result<Outcome, Lack> {
+fn judge_blocks(
+    yardstick: &Yardstick,
+    texts: Texts,
+    rule: &Rule,
+    readings: &Readings,
+) -> Result<(Outcome, Vec<f64>), Lack> {
     let blocks = &readings.blocks;
     let first = blocks.first().ok_or_else(|| no_result("no block left a result"))?;
     let gpu = &yardstick.gpu;
@@ -127,8 +142,8 @@ fn judge_blocks(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Rea
     let device = first.device.clone();
     let Some(text) = texts.incumbent else {
         let steady = Figure::of(readings.ranking, &blocks.iter().collect::<Vec<_>>(), CaseResult::steady)?;
-        if let Some(message) = candidate.implausible(&steady, yardstick) {
-            return Ok(Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message });
+        if let Some(alarm) = candidate.implausible(&steady, yardstick) {
+            return Ok((alarm, Vec::new()));
         }
         let noise = if readings.turn_calls.is_some() {
             Pairs::of(readings)?.noise()
@@ -136,22 +151,23 @@ fn judge_blocks(yardstick: &Yardstick, texts: Texts, rule: &Rule, readings: &Rea
             stats::noise_of_blocks(&steady.whole)
         };
         let candidate = candidate.side(texts.candidate)?;
-        return Ok(Outcome::Measured { device, candidate, incumbent: None, comparison: None, noise });
+        return Ok((Outcome::Measured { device, candidate, incumbent: None, comparison: None, noise }, Vec::new()));
     };
     let pairs = Pairs::of(readings)?;
-    if let Some(message) = candidate.implausible(&pairs.after, yardstick) {
-        return Ok(Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message });
+    if let Some(alarm) = candidate.implausible(&pairs.after, yardstick) {
+        return Ok((alarm, Vec::new()));
     }
     let incumbent = Figures::of(yardstick.metric, readings, Role::Incumbent)?;
     let comparison =
         compare(&pairs, &incumbent, &candidate, rule).ok_or_else(|| no_result("the duel has no pair of blocks"))?;
-    Ok(Outcome::Measured {
+    let outcome = Outcome::Measured {
         device,
         noise: pairs.noise(),
         candidate: candidate.side(texts.candidate)?,
         incumbent: Some(incumbent.side(text)?),
         comparison: Some(comparison),
-    })
+    };
+    Ok((outcome, pairs.log_ratios()))
 }
 
 /// One side of a measurement: the metric that is shown.
@@ -185,20 +201,21 @@ impl Figures {
 
     /// Says which of its steady times is below what the clock can tell from nothing, or below the roofline, where one is: an
     /// alarm, not a result.
-    fn implausible(&self, steady: &Figure, yardstick: &Yardstick) -> Option<String> {
+    fn implausible(&self, steady: &Figure, yardstick: &Yardstick) -> Option<Outcome> {
+        let alarm = |message| Some(Outcome::KernelFailed { failure: KernelFailure::WrongAnswer, message });
         let resolution = if yardstick.gpu.is_cpu() { CPU_RESOLUTION_US } else { GPU_RESOLUTION_US };
         let mut cases = self.cases.iter().zip(&steady.cases);
         if let Some((id, us)) =
             cases.find_map(|(id, blocks)| Some((id, blocks.iter().find(|us| us.get() < resolution)?)))
         {
-            return Some(format!(
+            return alarm(format!(
                 "case {id}: {us} is less than the clock can tell from nothing ({resolution} µs): either the work was not \
                  done within the call, or the case is too small to be timed"
             ));
         }
         let roofline = yardstick.roofline_us?;
         let us = steady.whole.iter().find(|us| **us < roofline)?;
-        Some(format!(
+        alarm(format!(
             "{us} is less than the mission's roofline_us ({roofline}): either the work was not done within the call, or the \
              roofline is not one"
         ))

@@ -7,7 +7,7 @@ use crate::stats::{self, Ranking};
 
 /// Returns the log ratio of each pair by which a duel is decided, in the order in which they ran.
 pub fn log_ratios(readings: &Readings) -> Vec<f64> {
-    Pairs::of(readings).map_or_else(|_| Vec::new(), |pairs| stats::log_ratios(&pairs.before.whole, &pairs.after.whole))
+    Pairs::of(readings).map_or_else(|_| Vec::new(), |pairs| pairs.log_ratios())
 }
 
 /// Returns the time of each block, case by case, by which it is compared.
@@ -60,6 +60,10 @@ impl Pairs {
             side.push(readings.ranking, times)?;
         }
         Ok(pairs)
+    }
+
+    pub(super) fn log_ratios(&self) -> Vec<f64> {
+        stats::log_ratios(&self.before.whole, &self.after.whole)
     }
 
     /// Returns the noise that they show, where they are enough.

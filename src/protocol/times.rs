@@ -33,11 +33,10 @@ fn plain(text: &str) -> Option<Vec<Micros>> {
     loop {
         let (number, after) = decimal(rest.trim_ascii_start())?;
         times.push(Micros::new(number).ok()?);
-        rest = after.trim_ascii_start();
-        match rest.strip_prefix(b",") {
-            Some(next) => rest = next,
-            None => return (rest == b"]").then_some(times),
-        }
+        rest = match after.trim_ascii_start() {
+            [b',', b' ', next @ ..] | [b',', next @ ..] => next,
+            end => return (end == b"]").then_some(times),
+        };
     }
 }
 

@@ -19,12 +19,26 @@ type Live<'a> = (Comments, Token<'a>);
 /// Returns the lines of `after` that may hold what was not live before, by their numbers from 0: those that are added, and all
 /// where the change may have turned code into a comment or a text, or back. No line needs to be read for it.
 pub(super) fn maybe_live(before: &str, after: &str) -> BTreeSet<usize> {
-    let (old, new, head) = changed(before, after);
-    let turns = |text: &str| TURNS.iter().chain(&C_MARKS).any(|mark| text.contains(mark));
-    if turns(old) || turns(new) || head.ends_with("\\\n") {
+    if may_turn(before, after) {
         return (0..=after.matches('\n').count()).collect();
     }
     added_lines(before, after).into_keys().collect()
+}
+
+/// Tells whether the change may have turned code into a comment or a text, or back.
+fn may_turn(before: &str, after: &str) -> bool {
+    let (old, new, head) = changed(before, after);
+    let turns = |text: &str| TURNS.iter().chain(&C_MARKS).any(|mark| text.contains(mark));
+    turns(old) || turns(new) || head.ends_with("\\\n")
+}
+
+/// Returns the lines of `after` that were in a comment before, whole, as far as the change is one that can free any.
+pub(super) fn freed(before: &str, after: &str, comments: Comments) -> String {
+    if !may_turn(before, after) {
+        return String::new();
+    }
+    let live = made_live(before, after, comments);
+    after.split_inclusive('\n').enumerate().filter(|(at, _)| live.contains(at)).map(|(_, line)| line).collect()
 }
 
 /// Returns the lines of `after` whose tokens were not live before, by their numbers from 0.

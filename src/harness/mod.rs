@@ -27,5 +27,5 @@ pub use api::*;
 pub use conditions::*;
 pub use job::*;
 pub use open::open;
-pub use tripwire::{Language, Tripped, tripped};
+pub use tripwire::{Language, Tripped, freed_lines, tripped};
 pub use wires::Act;

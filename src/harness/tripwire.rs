@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::lexer::{Comments, Token, lines_of, tokens};
-use super::live::{holds_c, made_live, maybe_live};
+use super::live::{freed, holds_c, made_live, maybe_live};
 use super::wires::{Act, C, CUDA, Form, PYTHON, TEXTS, Wire};
 
 /// The language of a kernel, as its file's name tells it.
@@ -63,6 +63,11 @@ pub fn tripped(language: Language, before: &str, after: &str) -> Vec<Tripped> {
         found = tripped_on(language, after, &made_live(before, after, language.comments()));
     }
     found.into_iter().collect()
+}
+
+/// Returns the lines of `after` that hold what a comment of `before` held, where the change may have freed any.
+pub fn freed_lines(language: Language, before: &str, after: &str) -> String {
+    freed(before, after, language.comments())
 }
 
 /// Returns what the lines of `text` trip whose numbers are in `added`.

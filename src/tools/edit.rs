@@ -7,7 +7,7 @@ use memchr::memmem;
 use thiserror::Error;
 
 use super::args::{EditKernel, Replacement};
-use crate::harness::{Act, Language, added_lines, tripped};
+use crate::harness::{Act, Language, added_lines, freed_lines, tripped};
 use crate::protocol::{Forbidden, Refusal, Rule, RunState};
 
 /// The longest kernel, in bytes.
@@ -76,17 +76,26 @@ pub enum ChangeError {
 /// The refusal, or why the change cannot be made.
 pub fn change(kernel: &str, args: &EditKernel, state: &RunState, forbidden: &Forbidden) -> Result<String, ChangeError> {
     let text = edit(kernel, args).map_err(ChangeError::Failed)?;
-    // All at once: a name may be broken over lines.
-    let added: String = added_lines(kernel, &text).into_values().collect();
+    let language = Language::of(Path::new(&state.run.kernel));
     let legal = |refusal| ChangeError::Refused(Refusal { legal: state.legal().to_vec(), ..refusal });
-    forbidden.check(&added, "what the edit adds").map_err(legal)?;
-    check_tripwires(kernel, &text, state).map_err(ChangeError::Refused)?;
+    check_names(kernel, &text, language, forbidden).map_err(legal)?;
+    language
+        .map_or(Ok(()), |language| check_tripwires(kernel, &text, language, state))
+        .map_err(ChangeError::Refused)?;
     Ok(text)
 }
 
+/// Refuses a change that brings a forbidden name in: on lines that it adds, or as code that was a comment.
+fn check_names(before: &str, after: &str, language: Option<Language>, forbidden: &Forbidden) -> Result<(), Refusal> {
+    // All at once: a name may be broken over lines.
+    let added: String = added_lines(before, after).into_values().collect();
+    forbidden.check(&added, "what the edit adds")?;
+    let freed = language.map(|language| freed_lines(language, before, after)).unwrap_or_default();
+    forbidden.check(&freed, "what the edit frees from a comment")
+}
+
 /// Refuses a change that reaches for something other than the computation.
-fn check_tripwires(before: &str, after: &str, state: &RunState) -> Result<(), Refusal> {
-    let Some(language) = Language::of(Path::new(&state.run.kernel)) else { return Ok(()) };
+fn check_tripwires(before: &str, after: &str, language: Language, state: &RunState) -> Result<(), Refusal> {
     match tripped(language, before, after).into_iter().find(|tripped| tripped.act == Act::Refuse) {
         None => Ok(()),
         Some(tripped) => Err(state.refusal(
@@ -183,6 +192,23 @@ mod tests {
             edits: Some(vec![Replacement { search: search.to_owned(), replace: replace.to_owned() }]),
             text: None,
         }
+    }
+
+    #[test]
+    fn a_forbidden_name_comes_in_neither_on_a_new_line_nor_out_of_a_comment() {
+        let forbidden = Forbidden::new(&[]);
+        let refused = |before: &str, after: &str, language| {
+            check_names(before, after, language, &forbidden).err().map(|refusal| refusal.message)
+        };
+        let (c, python) = (Some(Language::C), Some(Language::Python));
+        let kept = "step();\n/*\nrun(\"popcorn-cli\");\n*/\n";
+        assert_eq!(refused(kept, &kept.replace("step()", "stride()"), c), None);
+        assert_eq!(refused(kept, &format!("/* beside */\n{kept}"), c), None, "it stays a comment");
+        let freed = refused(kept, "step();\n\nrun(\"popcorn-cli\");\n\n", c).unwrap();
+        assert!(freed.contains("frees from a comment"), "{freed}");
+        let text = "\"\"\"\nimport git\ngit push\n\"\"\"\nx = 1\n";
+        assert!(refused(text, &text.replace("\"\"\"\n", ""), python).is_some());
+        assert!(refused("x\n", "x\n# popcorn-cli\n", None).unwrap().contains("what the edit adds"));
     }
 
     #[test]

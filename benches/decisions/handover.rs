@@ -3,12 +3,12 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use afterhours::harness::native::TURN_CALLS;
 use afterhours::protocol::Micros;
 use afterhours::stats::{self, median};
 
 use super::Failed;
 use super::record::{Bench, CALLS, PAIRS, folder, load};
-use super::samples::TURN_CALLS;
 
 /// Measures equal kernels for so many minutes, each way for some seconds and then the next: in processes of their own, in turns
 /// and one after the other, and by the process that times them. Prints how far the pairs of each kind stray.

@@ -91,7 +91,7 @@ impl Bench {
             seed: getrandom::u64()?,
             first_pair: 0,
         })?;
-        let job = Job { turn_calls: in_turns.then_some(samples::TURN_CALLS), ..job };
+        let job = Job { turn_calls: job.turn_calls.filter(|_| in_turns), ..job };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let output = runtime.block_on(self.runner.run(&job, &mut |_| {}))?;
         let mut blocks = Vec::new();

@@ -3,11 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use afterhours::harness::native::TURN_CALLS;
 use afterhours::protocol::{MetricName, Micros};
 use afterhours::stats;
-
-/// Calls of a turn, as the native harness has them.
-pub const TURN_CALLS: usize = 3;
 
 type Failed = Box<dyn std::error::Error>;
 

@@ -6,8 +6,7 @@ use std::os::fd::OwnedFd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-/// The word by which a turn is given and given back.
-const TURN: [u8; 1] = [1];
+use crate::harness::native::TURN;
 
 /// The ends of two programs' standard inputs.
 pub(super) struct Turns([UnixStream; 2]);

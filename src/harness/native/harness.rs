@@ -6,6 +6,7 @@ use super::cuda::build;
 use super::problem::Problem;
 use super::source::{Side, device_prototype, prototype, shim};
 use super::spec::{Secrets, Spec, Target};
+use super::turns::TURN_CALLS;
 use super::worker::{self, Beside};
 use crate::harness::build_log::excerpt;
 use crate::harness::open::{bad, is_in_path, read};
@@ -18,10 +19,6 @@ use crate::protocol::{ContentHash, Gpu, KernelFailure};
 const SPEC: &str = "spec.json";
 const RESULT: &str = "result.json";
 const REFERENCE_SOURCE: &str = "reference.c";
-
-/// How many timed calls a block makes before the other has its turn: so few that they take some milliseconds and that a block has
-/// many turns, and so many that the fastest of them is one that nothing disturbed.
-const TURN_CALLS: usize = 3;
 
 /// A `harness.toml` with its reference. Both texts are kept: a run measures with what it began with.
 pub(in crate::harness) struct Native {

@@ -22,4 +22,4 @@ pub mod worker;
 mod harness;
 
 pub(super) use harness::Native;
-pub use turns::Turns;
+pub use turns::{TURN, TURN_CALLS, Turns};

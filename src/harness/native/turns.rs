@@ -7,6 +7,13 @@ use std::os::fd::AsFd as _;
 /// The longest line of orders, in bytes: they are a few dozen.
 const MAX_LINE: u64 = 4096;
 
+/// How many timed calls a block makes before the other has its turn: so few that they take some milliseconds and that a block has
+/// many turns, and so many that the fastest of them is one that nothing disturbed.
+pub const TURN_CALLS: usize = 3;
+
+/// The word by which a turn is given, and given back.
+pub const TURN: [u8; 1] = [1];
+
 /// What a block reads on standard input: a line of orders, and then a byte each time that it is its turn. To give the turn
 /// away it writes the byte back. At the end of the input nobody else is there, and every turn is its own.
 #[derive(Debug)]
@@ -49,7 +56,7 @@ impl Turns {
         if let Some(input) = &mut self.input
             && self.held
         {
-            if input.get_mut().write_all(&[1]).is_err() {
+            if input.get_mut().write_all(&TURN).is_err() {
                 self.input = None;
             }
             self.held = false;

@@ -4,16 +4,22 @@
 
 #[path = "support/scene.rs"]
 mod scene;
+#[path = "../benches/support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use afterhours::journal::{self, Journal, JournalError, Record};
 use afterhours::protocol::{Decision, Event, Micros, Outcome, RevertCause, Rule, Verdict};
 use afterhours::replay::{Divergence, replay};
+use afterhours::report::Quiet;
 use scene::{RUN, Scene, eventful};
 use serde_json::Value;
+use support::canned::of_a_long_night;
+use support::stage::{Stage, drive, memory_folder};
 
 fn ran() -> Scene {
     let scene = eventful();
@@ -154,6 +160,27 @@ fn whatever_was_altered_in_a_run_is_found() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stdout.contains(&format!("DIVERGES at event {number} (a damaged line)")), "{}", ended.stdout);
     assert!(ended.stdout.contains("its sum does not match"), "{}", ended.stdout);
+}
+
+/// The evidence of a short run is read when it is wanted, that of a long one mostly ahead.
+#[test]
+fn whatever_was_altered_in_a_long_night_is_found_where_it_stands() {
+    const ITERATIONS: u64 = 160;
+    let stage = Stage::new(&memory_folder()).unwrap();
+    let nobody = Box::new(Quiet::new(std::io::sink(), PathBuf::new()));
+    let mut session = stage.session(ITERATIONS as u32, of_a_long_night, Rc::default(), nobody).unwrap();
+    drive(&mut session).unwrap();
+    let found = replay(session.folder()).unwrap();
+    assert!(found.iterations == ITERATIONS && found.divergence.is_none(), "{found:?}");
+    for iteration in (1..=ITERATIONS).step_by(13) {
+        let path = session.folder().join(format!("iter-{iteration:04}/test.json"));
+        let result = fs::read_to_string(&path).unwrap();
+        fs::write(&path, result.replacen("_seconds\": 0", "_seconds\": 1", 1)).unwrap();
+        let found = replay(session.folder()).unwrap();
+        fs::write(&path, result).unwrap();
+        let says = found.divergence.unwrap().today;
+        assert!(found.iterations == iteration - 1 && says.contains("has another result"), "{iteration}: {says}");
+    }
 }
 
 /// The kept text that contains `word`.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::ahead::{self, Entry};
 use super::divergence::{Disagreement, Divergence, name};
-use super::evidence::{Evidence, Filed};
+use super::evidence::{Evidence, Filed, Files};
 use super::replayed::Replayed;
 use super::shelf::Shelf;
 use super::step::{is_of_the_world, step_of};
@@ -26,7 +26,7 @@ use crate::workspace::Workspace;
 pub fn replay(folder: &Path) -> Result<Replayed, SessionError> {
     let mut audit: Option<(Audit, RunState)> = None;
     let read = ahead::read(folder, |Entry { record, evidence }| match &mut audit {
-        Some((audit, state)) => audit.take(state, record, evidence.take()),
+        Some((audit, state)) => audit.take(state, record, evidence),
         None => {
             let state = RunState::start(record.time, &record.event)
                 .map_err(|source| End::Error(SessionError::NoStart { folder: folder.to_owned(), source }))?;
@@ -75,7 +75,9 @@ pub(super) struct Audit {
     /// The artifact of the last measurement.
     pub(super) filed: Option<Filed>,
     pub(super) found: Replayed,
-    pub(super) folder: PathBuf,
+    /// For the evidence that nobody had time to read ahead.
+    pub(super) files: Files,
+    folder: PathBuf,
     workspace: Option<Workspace>,
 }
 
@@ -89,6 +91,7 @@ impl Audit {
             shelf: Shelf::new(folder),
             filed: None,
             found: Replayed { run_id: run.run_id.to_string(), program: run.program.clone(), ..Replayed::default() },
+            files: Files::new(folder),
             folder: folder.to_owned(),
             workspace: Workspace::open(&repo_root, Path::new(&run.kernel)).ok(),
             repo_root,
@@ -123,7 +126,7 @@ impl Audit {
         &mut self,
         state: &mut RunState,
         record: &Record<Event>,
-        evidence: Option<Result<Box<Evidence>, Disagreement>>,
+        evidence: &mut Option<Result<Box<Evidence>, Disagreement>>,
     ) -> Result<(), End> {
         let Record { time, event, .. } = record;
         let checked = self.check(state, *time, event, evidence);
@@ -140,7 +143,7 @@ impl Audit {
         state: &RunState,
         time: Timestamp,
         event: &Event,
-        evidence: Option<Result<Box<Evidence>, Disagreement>>,
+        evidence: &mut Option<Result<Box<Evidence>, Disagreement>>,
     ) -> Result<(), Disagreement> {
         if is_of_the_world(event) {
             return Ok(());

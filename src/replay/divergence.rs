@@ -22,7 +22,7 @@ pub struct Divergence {
 }
 
 /// Two accounts of the same thing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Disagreement {
     pub(super) journal: String,
     pub(super) today: String,

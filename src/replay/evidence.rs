@@ -1,6 +1,6 @@
 //! The record of a measurement, as it lies in the run's folder.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::str;
 
 use serde_json::Value;
@@ -19,6 +19,7 @@ pub(super) struct Evidence {
 }
 
 /// An artifact as it lies on the disk.
+#[derive(Default)]
 pub(super) struct Filed {
     pub(super) path: String,
     /// As much of its text, in bytes, as the journal tells of.
@@ -30,15 +31,15 @@ pub(super) struct Filed {
 }
 
 /// Where a run's measurements lie.
-pub(super) struct Files<'a> {
-    folder: &'a Path,
+pub(super) struct Files {
+    folder: PathBuf,
     text: Pages,
     beside: Pages,
 }
 
-impl<'a> Files<'a> {
-    pub(super) fn new(folder: &'a Path) -> Self {
-        Self { folder, text: Pages::default(), beside: Pages::default() }
+impl Files {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), text: Pages::default(), beside: Pages::default() }
     }
 
     /// Reads the artifact of a measurement, and the result in it. Analyses may stand behind it by now.

@@ -1,8 +1,10 @@
 //! A measurement judged again from its record, and the analysis behind it.
 
+use std::mem;
+
 use super::audit::Audit;
 use super::divergence::Disagreement;
-use super::evidence::{Evidence, Filed, Files};
+use super::evidence::{Evidence, Filed};
 use crate::artifact::{AnalysisEntry, render_analysis};
 use crate::protocol::{ArtifactRef, MeasureSpec, Outcome, Pending, RunState, artifact_path};
 use crate::stats::{self, Rule};
@@ -15,7 +17,7 @@ impl Audit {
         state: &RunState,
         outcome: &Outcome,
         artifact: &ArtifactRef,
-        evidence: Option<Result<Box<Evidence>, Disagreement>>,
+        evidence: &mut Option<Result<Box<Evidence>, Disagreement>>,
     ) -> Result<(), Disagreement> {
         let Some(Pending::Measure(spec)) = &state.pending else { return Ok(()) };
         self.all_told()?;
@@ -23,12 +25,13 @@ impl Audit {
         if path != artifact.path {
             return Err(Disagreement::new(format!("the artifact is {}", artifact.path), format!("it is {path}")));
         }
-        let evidence = evidence.unwrap_or_else(|| Files::new(&self.folder).fetch(artifact))?;
-        let Evidence { filed, recorded } = *evidence;
-        self.filed = Some(filed);
-        let recorded =
-            recorded.map_err(|error| Disagreement::new(format!("{path} is the record of a measurement"), error))?;
-        judged_again(state, spec, outcome, &recorded)?;
+        let evidence = evidence.get_or_insert_with(|| self.files.fetch(artifact));
+        let Evidence { filed, recorded } = &mut **evidence.as_mut().map_err(|found| found.clone())?;
+        self.filed = Some(mem::take(filed));
+        let recorded = recorded
+            .as_ref()
+            .map_err(|error| Disagreement::new(format!("{path} is the record of a measurement"), error))?;
+        judged_again(state, spec, outcome, recorded)?;
         self.found.verdicts += 1;
         Ok(())
     }

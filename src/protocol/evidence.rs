@@ -85,6 +85,18 @@ pub struct Comparison {
     pub setback: Option<Setback>,
 }
 
+impl Comparison {
+    /// Returns ` beyond 4.10%`, the margin that a gain had to beat and did not surely beat; nothing where that is not why the
+    /// verdict is what it is.
+    pub fn beyond(&self) -> String {
+        if self.ratio > 1.0 && self.verdict != Verdict::Improved && self.setback.is_none() {
+            format!(" beyond {:.2}%", self.margin * 100.0)
+        } else {
+            String::new()
+        }
+    }
+}
+
 /// A part of a measurement in which the candidate is slower than is allowed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setback {

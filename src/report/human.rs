@@ -194,7 +194,7 @@ mod tests {
             812.0,
         );
         let text = shown(&night);
-        assert!(text.contains("ambiguous · 4 pairs; a larger duel follows"), "{text}");
+        assert!(text.contains("ambiguous beyond 1.00%, p 0.0999 · 4 pairs; a larger duel follows"), "{text}");
     }
 
     #[test]

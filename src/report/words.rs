@@ -1,6 +1,6 @@
 //! The sentences that every report shares: figures, devices, targets, and the headline.
 
-use crate::protocol::{Figure, Finding, Gpu, Headline, Micros, Purpose, RunState, Target, Verdict};
+use crate::protocol::{Comparison, Figure, Finding, Gpu, Headline, Micros, Purpose, RunState, Target, Verdict};
 
 use super::style::Tone;
 use super::text::{ROW, counted, micros, one_line, times};
@@ -29,18 +29,27 @@ pub(super) fn figure(figure: &Figure, purpose: Purpose) -> String {
     }
     if let Some(found) = &figure.comparison {
         let (ratio, interval) = (times(found.ratio), interval(found.low, found.high));
-        // A candidate benchmark is too small for a verdict: it says whether the gain is worth confirming.
-        let verdict = match (purpose, found.verdict) {
-            (Purpose::Candidate, Verdict::NotImproved) => "no material gain".to_owned(),
-            (Purpose::Candidate, Verdict::Improved | Verdict::Ambiguous) => "material, to be confirmed".to_owned(),
-            (Purpose::Test | Purpose::Final | Purpose::Recheck | Purpose::Headline, verdict) => verdict.to_string(),
-        };
-        text.push_str(&format!(" · {ratio} {interval} · {verdict} · {}", counted(found.pairs.into(), "pair")));
+        text.push_str(&format!(
+            " · {ratio} {interval} · {} · {}",
+            verdict(found, purpose),
+            counted(found.pairs.into(), "pair")
+        ));
         if let Some(setback) = &found.setback {
             text.push_str(&format!(" · {}", one_line(&setback.to_string(), 80)));
         }
     }
     text
+}
+
+/// Says what a comparison means.
+fn verdict(found: &Comparison, purpose: Purpose) -> String {
+    match (purpose, found.verdict) {
+        // A candidate benchmark is too small for a verdict: it says whether the gain is worth confirming.
+        (Purpose::Candidate, Verdict::NotImproved) => format!("no material gain{}", found.beyond()),
+        (Purpose::Candidate, Verdict::Improved | Verdict::Ambiguous) => "material, to be confirmed".to_owned(),
+        (_, Verdict::Ambiguous) => format!("ambiguous{}, p {:.4}", found.beyond(), found.p_value),
+        (_, verdict) => format!("{verdict}{}", found.beyond()),
+    }
 }
 
 /// Says how noisy the machine is, and what follows where it is too noisy for the gain that the mission asks for.

@@ -56,7 +56,9 @@ fn duel(figure: &Figure) -> String {
 }
 
 fn comparison(found: &Comparison) -> String {
-    format!("{:.3}x [{:.3}, {:.3}], {}", found.ratio, found.low, found.high, found.verdict)
+    let Comparison { ratio, low, high, verdict, .. } = found;
+    let setback = found.setback.as_ref().map(|setback| format!(": {}", one_line(&setback.to_string(), ACCOUNT)));
+    format!("{ratio:.3}x [{low:.3}, {high:.3}], {verdict}{}{}", found.beyond(), setback.unwrap_or_default())
 }
 
 /// Returns the best ratio that an iteration's change was measured at, or how it failed, in a word or two.
@@ -83,4 +85,31 @@ pub(super) fn evidence(purpose: Purpose, evidence: &Evidence) -> String {
         Outcome::InfraFailed { failure, message } => format!("no measurement ({failure}): {}", one_line(message, 200)),
     };
     format!("{}: {found} (artifact {})", purpose.as_str(), evidence.artifact.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Setback, Verdict};
+
+    #[test]
+    fn a_gain_that_was_not_enough_says_what_would_have_been_and_a_setback_is_named() {
+        let mut found = Comparison {
+            verdict: Verdict::NotImproved,
+            ratio: 1.05,
+            low: 1.03,
+            high: 1.07,
+            p_value: 0.4,
+            pairs: 8,
+            margin: 0.081,
+            setback: None,
+        };
+        assert_eq!(comparison(&found), "1.050x [1.030, 1.070], not improved beyond 8.10%");
+        found.setback = Some(Setback { of: "n=64".to_owned(), ratio: 0.9 });
+        assert_eq!(comparison(&found), "1.050x [1.030, 1.070], not improved: n=64 is slower: 0.900x");
+        (found.setback, found.ratio) = (None, 0.95);
+        assert_eq!(comparison(&found), "0.950x [1.030, 1.070], not improved");
+        (found.verdict, found.ratio) = (Verdict::Improved, 1.1);
+        assert_eq!(comparison(&found), "1.100x [1.030, 1.070], improved");
+    }
 }

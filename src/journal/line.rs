@@ -39,9 +39,10 @@ impl Sum {
     fn after(self, body: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.0).update(body).update(b"}");
-        let mut digits = [b'0'; HEX];
-        for (digit, hex) in digits.iter_mut().zip(hasher.finalize().to_hex().bytes()) {
-            *digit = hex;
+        let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+        let mut digits = [0; HEX];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(hasher.finalize().as_bytes()) {
+            *pair = [hex(byte >> 4), hex(byte & 15)];
         }
         Self(digits)
     }
@@ -159,12 +160,17 @@ struct Head {
 
 impl Head {
     fn read(body: &[u8]) -> Option<Self> {
-        let body = str::from_utf8(body).ok()?;
-        let (version, rest) = body.strip_prefix(r#"{"v":"#)?.split_once(',')?;
-        let (seq, rest) = rest.strip_prefix(r#""seq":"#)?.split_once(',')?;
-        let (time, rest) = rest.strip_prefix(r#""t":""#)?.split_once('"')?;
+        let (version, rest) = split_once(body.strip_prefix(br#"{"v":"#)?, b',')?;
+        let (seq, rest) = split_once(rest.strip_prefix(br#""seq":"#)?, b',')?;
+        let (time, rest) = split_once(rest.strip_prefix(br#""t":""#)?, b'"')?;
         let length = body.len().checked_sub(rest.len())?;
         let head = Self { version: version.parse().ok()?, seq: seq.parse().ok()?, time: time.parse().ok()?, length };
-        rest.starts_with(r#","type":""#).then_some(head)
+        rest.starts_with(br#","type":""#).then_some(head)
     }
+}
+
+/// Splits `text` around the first `mark`. What stands behind it is not looked at.
+fn split_once(text: &[u8], mark: u8) -> Option<(&str, &[u8])> {
+    let (before, rest) = text.split_at_checked(text.iter().position(|byte| *byte == mark)?)?;
+    Some((str::from_utf8(before).ok()?, rest.get(1..)?))
 }

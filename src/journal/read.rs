@@ -117,7 +117,9 @@ impl Lines<'_> {
             LineFault::TooLong
         } else if !line.finished {
             LineFault::Unfinished
-        } else if let Some(found) = line::version(&self.text).filter(|found| number == 1 && *found > line::VERSION) {
+        } else if number == 1
+            && let Some(found) = line::version(&self.text).filter(|found| *found > line::VERSION)
+        {
             // Before the sum, since a newer version may define another one.
             return Err(newer(found));
         } else {

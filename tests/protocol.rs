@@ -308,6 +308,49 @@ fn a_target_is_reached_only_when_the_last_duel_confirms_it() {
 }
 
 #[test]
+fn a_speed_up_is_claimed_by_all_confirmed_ratios_whatever_the_clock_of_the_baseline_said() {
+    let gain = World::Passes(1.5, Verdict::Improved);
+    // Every time is 100 µs: this machine has become slower as the kernel became faster.
+    let mut machine = Machine::with(Budget::default(), Target::Speedup(2.0));
+    keep_one(&mut machine, gain);
+    machine.settle(gain);
+    assert!(machine.state.stop.is_none() && machine.state.headline.is_none(), "1.5 is no 2");
+    keep_one(&mut machine, gain);
+    let mut unconfirmed = machine.clone();
+    machine.settle(World::Passes(2.1, Verdict::Improved));
+    assert_eq!(
+        machine.state.stop,
+        Some(StopReason::TargetReached),
+        "1.5 · 1.5 claims it, and the last duel confirms it"
+    );
+
+    unconfirmed.settle(World::Passes(1.9, Verdict::Improved));
+    assert_eq!(unconfirmed.state.stop, None, "the last duel decides");
+    assert_eq!(unconfirmed.state.next(unconfirmed.now()), Step::Ask, "and is not made again for the same kernel");
+}
+
+#[test]
+fn a_target_that_the_last_duel_confirms_is_reached_though_a_budget_ended_the_loop() {
+    let end = |kept: bool, last: f64| {
+        let budget = Budget { iterations: Some(1), ..Budget::default() };
+        let mut machine = Machine::with(budget, Target::Speedup(2.0));
+        if kept {
+            keep_one(&mut machine, World::Passes(1.5, Verdict::Improved));
+        } else {
+            machine.settle(GOOD);
+            machine.edit();
+            machine.revert(Caller::Model("c".to_owned()), RevertCause::ModelChoice);
+        }
+        machine.settle(World::Passes(last, Verdict::Improved));
+        machine.state.stop
+    };
+    let spent = Some(StopReason::Budget { budget: BudgetKind::Iterations });
+    assert_eq!(end(true, 2.0), Some(StopReason::TargetReached));
+    assert_eq!(end(true, 1.9), spent);
+    assert_eq!(end(false, 2.0), spent, "the kernel as found is no gain over itself, however lucky its duel");
+}
+
+#[test]
 fn each_budget_ends_the_run_between_iterations() {
     let limit = |budget: Budget| {
         let mut machine = Machine::with(budget, Target::Us(Micros::new(1e-9).unwrap()));

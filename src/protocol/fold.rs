@@ -48,6 +48,7 @@ impl RunState {
             ledger: Vec::new(),
             baseline: None,
             best_us: None,
+            speedup: 1.0,
             tip: None,
             headline: None,
             device: None,

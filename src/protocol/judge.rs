@@ -150,18 +150,19 @@ impl RunState {
         self.close(self.headline.as_ref().and_then(|headline| headline.result.clone()));
     }
 
-    /// Ends the closing phase: a target that the last duel did not confirm is not reached, and the loop goes on.
+    /// Ends the closing phase: a target that the last duel did not confirm is not reached, and the loop goes on. One that it did
+    /// is, whatever had ended the loop.
     fn close(&mut self, result: Option<Figure>) {
-        if self.closing == Some(StopReason::TargetReached) {
-            let confirmed = result.is_some_and(|figure| match self.run.terms.target {
-                Target::Us(us) => figure.us <= us,
-                Target::Speedup(times) => figure.comparison.is_some_and(|comparison| comparison.ratio >= times),
-            });
-            if !confirmed {
-                self.closing = None;
-                self.phase = Phase::Idle;
-                self.reset_current();
-            }
+        let confirmed = result.is_some_and(|figure| match self.run.terms.target {
+            Target::Us(us) => figure.us <= us,
+            Target::Speedup(times) => figure.comparison.is_some_and(|comparison| comparison.ratio >= times),
+        });
+        if confirmed && self.incumbent != self.run.baseline {
+            self.closing = Some(StopReason::TargetReached);
+        } else if !confirmed && self.closing == Some(StopReason::TargetReached) {
+            self.closing = None;
+            self.phase = Phase::Idle;
+            self.reset_current();
         }
         if self.headline.as_ref().is_none_or(|headline| headline.kernel != self.incumbent) {
             // The duel failed for reasons of the infrastructure: remember that it was tried, so that the run can end.

@@ -15,7 +15,10 @@ impl RunState {
         self.in_flight = None;
         self.tip = Some(sha.to_owned());
         self.current.commit = Some(sha.to_owned());
-        self.best_us = self.current.confirmation.as_ref().and_then(|evidence| evidence.outcome.candidate_us());
+        if let Some(Evidence { outcome, .. }) = &self.current.confirmation {
+            self.best_us = outcome.candidate_us();
+            self.speedup *= outcome.comparison().map_or(1.0, |comparison| comparison.ratio);
+        }
         self.current.due = Some(Due::FinishKept);
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::event::{Caller, MeasureSpec, RawCall, RevertCause};
 use super::evidence::{Outcome, Purpose};
 use super::state::{Due, Pending, Phase, RunState};
 use super::stop::{BudgetKind, StopReason};
+use super::terms::Target;
 
 /// After so many turns without a legal step, where the budget says nothing else, the code ends the iteration: a model that
 /// only talks spends iterations, and so the run always ends.
@@ -171,10 +172,12 @@ impl RunState {
         self.queue.front().map_or(Step::Ask, |call| Step::Call(Arc::clone(call)))
     }
 
-    /// Tells whether the incumbent's metric beats the target, by the duel that confirmed it.
+    /// Tells whether the incumbent's metric beats the target, by the duel that confirmed it. A machine that is slower than at the
+    /// baseline may hide that a speed-up is reached: the duels' ratios, each measured side by side, do not.
     fn claims_target(&self) -> bool {
+        let by_ratios = matches!(self.run.terms.target, Target::Speedup(times) if self.speedup >= times);
         match (self.best_us, self.target_us()) {
-            (Some(best), Some(target)) => best.get() <= target,
+            (Some(best), Some(target)) => by_ratios || best.get() <= target,
             _ => false,
         }
     }

@@ -238,6 +238,8 @@ pub struct RunState {
     pub baseline: Option<Baseline>,
     /// The incumbent's metric, from the duel that confirmed it; the baseline's before the first KEEP.
     pub best_us: Option<Micros>,
+    /// How many times faster the incumbent is than the kernel as found, by all duels that confirmed a change together.
+    pub speedup: f64,
     /// The tip of the run's branch.
     pub tip: Option<String>,
     /// The last duel against the original, where one was made.

@@ -39,10 +39,9 @@ impl Sum {
     fn after(self, body: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.0).update(body).update(b"}");
-        let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
-        let mut digits = [0; HEX];
-        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(hasher.finalize().as_bytes()) {
-            *pair = [hex(byte >> 4), hex(byte & 15)];
+        let mut digits = [b'0'; HEX];
+        for (digit, hex) in digits.iter_mut().zip(hasher.finalize().to_hex().bytes()) {
+            *digit = hex;
         }
         Self(digits)
     }
